@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""The fixtures of the suites, in layers: the run, the device, the kernel's health."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from vfiospec.device.device import Device
+from vfiospec.device.files import Memory
+from vfiospec.device.group import Assigned
+from vfiospec.device.pci import PciDevice
+from vfiospec.device.port import Port
+from vfiospec.lab import LabError
+from vfiospec.lab.bench import BenchDevice
+from vfiospec.rules.model import Rule
+from vfiospec.session import options
+from vfiospec.session.findings import FindingError
+from vfiospec.session.plugin import NO_DEVICE, PLUGIN, SuitePlugin, in_suites
+from vfiospec.session.run import Run
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Say what can be judged."""
+    options.add(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the run known, if suites are among what is asked for."""
+    config.addinivalue_line("markers", "devices(roles, without): the devices a test runs on")
+    if not any("suites" in os.fspath(arg) for arg in config.args):
+        return
+    try:
+        config.pluginmanager.register(SuitePlugin(config, options.read(config)), PLUGIN)
+    except (LabError, FindingError) as e:
+        raise pytest.UsageError(f"vfiospec: {e}") from e
+
+
+def _plugin(request: pytest.FixtureRequest) -> SuitePlugin:
+    plugin: SuitePlugin = request.config.pluginmanager.getplugin(PLUGIN)
+    return plugin
+
+
+@pytest.fixture
+def run(request: pytest.FixtureRequest) -> Run:
+    """The run: its bench, its devices."""
+    return _plugin(request).run
+
+
+@pytest.fixture(autouse=True)
+def kernel_health(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Ask after each suite test, once its files are closed, whether the kernel is still sound."""
+    yield
+    plugin = _plugin(request)
+    if plugin and in_suites(request.node):
+        plugin.judge_health()
+
+
+@pytest.fixture
+def port(run: Run) -> Port:
+    """The door to the kernel that runs now."""
+    return run.port
+
+
+@pytest.fixture
+def kernel(run: Run) -> tuple[int, int]:
+    """The running kernel's version, (6, 12) for 6.12.117."""
+    return run.version
+
+
+@pytest.fixture
+def promised(run: Run) -> Callable[[Rule], int]:
+    """What a rule says that the running kernel must answer."""
+    return lambda rule: rule.answer(run.version)
+
+
+@pytest.fixture
+def page(port: Port) -> int:
+    """Bytes of a page there."""
+    return port.hello.page_size
+
+
+@pytest.fixture
+def spec(request: pytest.FixtureRequest, run: Run) -> BenchDevice:
+    """The device a test runs on."""
+    if request.param == NO_DEVICE:
+        words = selected_words(request)
+        pytest.skip(f"no device that is {words}: run it with a topology that has one")
+    return run.device(request.param)
+
+
+def selected_words(request: pytest.FixtureRequest) -> str:
+    """What the test asks for, in words."""
+    mark = request.node.get_closest_marker("devices")
+    roles, without = mark.args if mark else ((), ())
+    return " ".join([*roles, *(f"not-{r}" for r in without)]) or "there at all"
+
+
+@pytest.fixture
+def assigned(run: Run, spec: BenchDevice) -> Assigned:
+    """The device's group, in a container with an IOMMU model set."""
+    return run.assigned(spec)
+
+
+@pytest.fixture
+def device(assigned: Assigned, spec: BenchDevice) -> Iterator[Device]:
+    """A fresh fd of the device."""
+    with assigned.open(spec.bdf) as opened:
+        yield opened
+
+
+@pytest.fixture
+def pci(run: Run, spec: BenchDevice) -> PciDevice:
+    """What sysfs says of the device."""
+    return run.pci(spec)
+
+
+@pytest.fixture
+def memory(port: Port, page: int) -> Iterator[Memory]:
+    """Two pages filled with 0xa5, between pages nobody may touch."""
+    with Memory(port, 2 * page, fill=0xA5, guard=True) as made:
+        yield made

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: MIT
+"""`python -m vfiospec`: the same as the command."""
+
+from vfiospec.cli.app import main
+
+main()

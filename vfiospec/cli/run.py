@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: MIT
+"""`vfiospec run`: judge a kernel."""
+
+import signal
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import pytest
+import typer
+from rich.console import Console
+
+import vfiospec
+from vfiospec.lab import LabError
+from vfiospec.report.junit import junit
+from vfiospec.report.ktap import ktap, ktap_kselftest
+from vfiospec.report.terminal import LiveProgress, summary
+from vfiospec.results.model import RESULTS_FILE
+from vfiospec.results.reader import read_run
+from vfiospec.session.plugin import CANNOT_JUDGE, PLUGIN, PROGRESS, SuitePlugin
+
+ROOT = Path(vfiospec.__file__).parent.parent
+
+
+class Accel(StrEnum):
+    """QEMU's accelerators."""
+
+    TCG = "tcg"
+    KVM = "kvm"
+
+
+class Ktap(StrEnum):
+    """Dialects of TAP."""
+
+    KTAP = "ktap"
+    KSELFTEST = "kselftest"
+
+
+class _Frontend:
+    """The part of a run that a person sees, in place of pytest's own terminal."""
+
+    def __init__(self, progress: LiveProgress) -> None:
+        self.progress = progress
+        self.errors: list[str] = []
+        self.plugin: SuitePlugin | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.stash[PROGRESS] = self.progress
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self.plugin = session.config.pluginmanager.getplugin(PLUGIN)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.errors.append(report.longreprtext)
+
+
+def chapters() -> list[str]:
+    """The suites there are."""
+    folder = ROOT / "suites"
+    if not folder.is_dir():
+        raise LabError(
+            f"the suites are not in {ROOT}: install vfiospec from a checkout (pip install -e .)"
+        )
+    return sorted(p.name for p in folder.iterdir() if any(p.glob("test_*.py")))
+
+
+def selection(suites: list[str], tests: list[str]) -> list[str]:
+    """What to hand to pytest. LabError for a suite or test that does not exist."""
+    known = chapters()
+    for suite in suites:
+        if suite not in known:
+            raise LabError(f"no suite {suite!r}; there are {', '.join(known)}")
+    for test in tests:
+        path = ROOT / test.partition("::")[0]
+        if not path.exists():
+            raise LabError(
+                f"--test {test}: {path} does not exist; ids are in {RESULTS_FILE}, nodeid"
+            )
+    chosen = [str(ROOT / "suites" / suite) for suite in suites]
+    chosen += [str(ROOT / test) for test in tests]
+    return chosen or [str(ROOT / "suites")]
+
+
+def run(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
+    kernel: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="What is judged: `debian` (newest of this machine's release), `debian:SUITE`, "
+            "a bzImage, a built kernel tree, or `host` (with --device). Default: debian.",
+        ),
+    ] = None,
+    modules: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder of .ko[.xz|.zst] files that win over packaged ones."
+        ),
+    ] = None,
+    topology: Annotated[
+        str, typer.Option(metavar="NAME", help="The guest's devices: a name or a TOML file.")
+    ] = "default",
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="BDF", help="Judge this device of this machine, in place. Repeatable."
+        ),
+    ] = None,
+    executor: Annotated[
+        str,
+        typer.Option(
+            metavar="COMMAND",
+            help="Make the calls on another machine: `ssh HOST vfiospec executor`, with --device.",
+        ),
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Results. Default: reports/DATE-TIME.")
+    ] = None,
+    suite: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this suite. Repeatable.")
+    ] = None,
+    test: Annotated[
+        list[str] | None, typer.Option(metavar="NODEID", help="Only this test. Repeatable.")
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CHAPTER", help="A skip in this chapter is a failure. Repeatable."),
+    ] = None,
+    accel: Annotated[Accel, typer.Option(help="QEMU's accelerator.")] = Accel.TCG,
+    cpus: Annotated[int, typer.Option(min=1, help="Processors of the guest.")] = 1,
+    deadline: Annotated[
+        float, typer.Option(min=0.1, metavar="S", help="Seconds one call may take.")
+    ] = 15.0,
+    max_reboots: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Fresh boots after a kernel died.")
+    ] = 10,
+    ktap_to_stdout: Annotated[
+        Ktap | None, typer.Option("--ktap", help="Print TAP on stdout instead of the summary.")
+    ] = None,
+    panic_in: Annotated[str, typer.Option(hidden=True)] = "",
+) -> None:
+    """Boot a kernel, judge its VFIO ABI, and say what was unexpected.
+
+    Exit code: 0 nothing unexpected, 1 something was, 2 it could not be judged. The folder --out
+    takes results.jsonl (one JSON line for each outcome, as it happens), junit.xml, results.ktap,
+    the guest's console, and a transcript of each failure.
+    """
+    arguments = [
+        *selection(suite or [], test or []),
+        "--topology", topology, "--accel", accel.value, "--cpus", str(cpus),
+        "--deadline", str(deadline), "--max-reboots", str(max_reboots),
+        "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"),
+        "-p", "no:terminal", "-p", "no:cacheprovider",
+    ]  # fmt: skip
+    if kernel is not None:
+        arguments += ["--kernel", kernel]
+    for name, value in (("--modules", modules), ("--out", out and out.absolute())):
+        if value is not None:
+            arguments += [name, str(value)]
+    for bdf in device or []:
+        arguments += ["--device", bdf]
+    for chapter in require or []:
+        if chapter not in chapters():
+            raise LabError(f"--require {chapter}: there are {', '.join(chapters())}")
+        arguments += ["--require", chapter]
+    if executor:
+        arguments += ["--executor", executor]
+    if panic_in:
+        arguments += ["--panic-in", panic_in]
+    signal.signal(signal.SIGTERM, _interrupt)
+    with LiveProgress() as progress:
+        frontend = _Frontend(progress)
+        code = int(pytest.main(arguments, plugins=[frontend]))
+    sys.exit(_conclude(frontend, code, ktap_to_stdout))
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    del number, frame
+    raise KeyboardInterrupt
+
+
+def _conclude(frontend: _Frontend, code: int, dialect: Ktap | None) -> int:
+    plugin = frontend.plugin
+    if frontend.errors:
+        sys.stderr.write("vfiospec: the suites cannot be collected\n" + frontend.errors[0] + "\n")
+    if plugin is None or plugin.run.writer is None:
+        if plugin is not None and plugin.problem:
+            sys.stderr.write(f"vfiospec: {plugin.problem}\n")
+        elif not frontend.errors and code == pytest.ExitCode.NO_TESTS_COLLECTED:
+            sys.stderr.write("vfiospec: no test fits; see --suite and --test\n")
+        return CANNOT_JUDGE
+    folder = plugin.options.out
+    judged = read_run(folder / RESULTS_FILE)
+    (folder / "junit.xml").write_text(junit(judged))
+    (folder / "results.ktap").write_text(ktap(judged))
+    if dialect is None:
+        summary(judged, folder, Console())
+    else:
+        sys.stdout.write((ktap if dialect is Ktap.KTAP else ktap_kselftest)(judged))
+        summary(judged, folder, Console(stderr=True))
+    return code

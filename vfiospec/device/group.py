@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""Containers and groups: the way to a device fd in the legacy interface."""
+
+from typing import Self
+
+from vfiospec.abi import vfio
+from vfiospec.device import ops as o
+from vfiospec.device.call import UNTOUCHED, Call, CallError, checked
+from vfiospec.device.device import Device
+from vfiospec.device.files import File
+from vfiospec.device.ops import Ref
+from vfiospec.device.port import Port
+
+CONTAINER_PATH = "/dev/vfio/vfio"
+
+
+class Container(File):
+    """/dev/vfio/vfio: an IOMMU context."""
+
+    kind = "container"
+
+    @classmethod
+    def create(cls, port: Port) -> Self:
+        """Open a new container."""
+        return cls.open(port, CONTAINER_PATH)
+
+    def try_get_api_version(self, value: int = 0) -> Call:
+        """VFIO_GET_API_VERSION; `value` is passed though it has none."""
+        return self.try_ioctl(vfio.VFIO_GET_API_VERSION, value)
+
+    def try_check_extension(self, extension: int) -> Call:
+        """VFIO_CHECK_EXTENSION."""
+        return self.try_ioctl(vfio.VFIO_CHECK_EXTENSION, extension, what=str(extension))
+
+    def try_set_iommu(self, model: int) -> Call:
+        """VFIO_SET_IOMMU."""
+        return self.try_ioctl(vfio.VFIO_SET_IOMMU, model, what=str(model))
+
+
+class Group(File):
+    """/dev/vfio/N: the devices that the IOMMU can only isolate together."""
+
+    kind = "group"
+
+    @classmethod
+    def of(cls, port: Port, number: int) -> Self:
+        """Open the group with this number."""
+        return cls.open(port, f"/dev/vfio/{number}")
+
+    def try_get_status(
+        self, argsz: int = vfio.vfio_group_status.sizeof(), *, size: int = 64, at: Ref | None = None
+    ) -> Call:
+        """VFIO_GROUP_GET_STATUS with a buffer of `size` bytes."""
+        data = argsz.to_bytes(4, "little") + bytes([UNTOUCHED]) * (size - 4)
+        return self.try_ioctl(
+            vfio.VFIO_GROUP_GET_STATUS, data, what=f"argsz={argsz}", argsz=argsz, at=at
+        )
+
+    def try_set_container(self, container: File) -> Call:
+        """VFIO_GROUP_SET_CONTAINER."""
+        fixups = (container.fixup(),)
+        return self.try_ioctl(vfio.VFIO_GROUP_SET_CONTAINER, bytes(4), fixups=fixups)
+
+    def try_get_device_fd(self, name: str) -> tuple[Call, Device | None]:
+        """VFIO_GROUP_GET_DEVICE_FD; the device is None if there is no fd."""
+        handle = self.port.handle()
+        call = self.try_ioctl(
+            vfio.VFIO_GROUP_GET_DEVICE_FD, name.encode() + b"\0", what=repr(name), out=handle
+        )
+        return call, Device(self.port, handle) if call.ok else None
+
+    def get_device_fd(self, name: str) -> Device:
+        """VFIO_GROUP_GET_DEVICE_FD; CallError if there is no fd."""
+        call, device = self.try_get_device_fd(name)
+        if device is None:
+            raise CallError(call)
+        return device
+
+
+class Assigned:
+    """A group attached to a container of its own with an IOMMU model set: devices can be opened."""
+
+    def __init__(self, port: Port, group: int, model: int = vfio.VFIO_TYPE1v2_IOMMU) -> None:
+        """Open and attach; CallError or OSError says which step failed."""
+        self.container = Container.create(port)
+        self.group = Group.of(port, group)
+        checked(self.group.try_set_container(self.container))
+        checked(self.container.try_set_iommu(model))
+        self._keepers: dict[str, Device] = {}
+
+    def keep(self, bdf: str) -> None:
+        """Hold a device open, so that no fd a test closes is the last, which would reset it."""
+        if bdf not in self._keepers:
+            self._keepers[bdf] = self.group.get_device_fd(bdf)
+
+    def open(self, bdf: str) -> Device:
+        """A fresh fd of a device."""
+        return self.group.get_device_fd(bdf)
+
+    def release(self, bdf: str) -> None:
+        """Close the kept fd of a device: the next open is a first one, which resets it."""
+        keeper = self._keepers.pop(bdf, None)
+        if keeper is not None:
+            keeper.close()
+
+    def close(self) -> None:
+        """Close everything, devices first."""
+        port = self.container.port
+        files = [*self._keepers.values(), self.group, self.container]
+        port.run([o.Close(f.handle) for f in files])
+        self._keepers.clear()

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT
+//
+// Handles, inline buffers, guarded accesses, answers.
+
+#define _GNU_SOURCE
+#include "world.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static struct handle *handles;
+static uint32_t handle_count;
+
+struct handle *slot(uint32_t id)
+{
+	if (id > 1u << 20)
+		return NULL;
+	if (id >= handle_count) {
+		uint32_t n = (id + 256) & ~255u;
+
+		handles = realloc(handles, n * sizeof(*handles));
+		if (!handles)
+			_exit(3);
+		memset(handles + handle_count, 0, (n - handle_count) * sizeof(*handles));
+		handle_count = n;
+	}
+	return handles + id;
+}
+
+struct handle *known(uint32_t id, enum kind kind)
+{
+	return id < handle_count && handles[id].kind == kind ? handles + id : NULL;
+}
+
+static __thread uint8_t *scratch; // CANARY + SCRATCH + CANARY bytes, one for each thread
+__thread sigjmp_buf escape;
+__thread volatile int guarded;
+__thread volatile int caught_signal;
+__thread volatile uint64_t caught_address;
+
+static uint8_t canary_at(size_t i)
+{
+	return (uint8_t)(i * 37 + 11);
+}
+
+bool fault(struct result *res, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(res->fault, sizeof(res->fault), fmt, ap);
+	va_end(ap);
+	res->ret = -1;
+	return false;
+}
+
+void done(struct result *res, int64_t ret)
+{
+	res->ret = ret;
+	res->err = ret == -1 ? errno : 0;
+}
+
+void give(struct result *res, const void *p, size_t n)
+{
+	res->data = p;
+	res->len = n;
+}
+
+void value(struct result *res, int64_t v)
+{
+	put_int(&res->values, v);
+	res->value_count++;
+}
+
+static void on_fault(int sig, siginfo_t *info, void *context)
+{
+	(void)context;
+	if (!guarded) {
+		signal(sig, SIG_DFL);
+		return;
+	}
+	caught_signal = sig;
+	caught_address = (uintptr_t)info->si_addr;
+	siglongjmp(escape, 1);
+}
+
+
+void install_handlers(void)
+{
+	struct sigaction sa = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
+
+	sigaction(SIGBUS, &sa, NULL);
+	sigaction(SIGSEGV, &sa, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+uint8_t *arena(void)
+{
+	if (!scratch) {
+		scratch = mmap(NULL, CANARY * 2 + SCRATCH, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (scratch == MAP_FAILED)
+			_exit(3);
+	}
+	return scratch;
+}
+
+// A buffer of n bytes with CANARY watched bytes before and behind it.
+uint8_t *buffer(size_t n)
+{
+	uint8_t *base = arena();
+
+	for (size_t i = 0; i < CANARY; i++) {
+		base[i] = canary_at(i);
+		base[CANARY + n + i] = canary_at(i);
+	}
+	return base + CANARY;
+}
+
+void find_spill(struct result *res, size_t n)
+{
+	uint8_t *base = arena();
+
+	for (int side = 0; side < 2; side++) {
+		uint8_t *zone = side ? base + CANARY + n : base;
+		size_t first = CANARY, last = 0;
+
+		for (size_t i = 0; i < CANARY; i++) {
+			if (zone[i] != canary_at(i)) {
+				if (first == CANARY)
+					first = i;
+				last = i;
+			}
+		}
+		if (first == CANARY)
+			continue;
+		put_array(&res->spill, 2);
+		put_int(&res->spill, (int64_t)first + (side ? (int64_t)n : -(int64_t)CANARY));
+		put_bin(&res->spill, zone + first, last - first + 1);
+		res->spills++;
+	}
+}
+
+void drop_arena(void)
+{
+	if (scratch)
+		munmap(scratch, CANARY * 2 + SCRATCH);
+	scratch = NULL;
+}
+
+void clear_result(struct result *res)
+{
+	free(res->spill.buf);
+	free(res->values.buf);
+	memset(res, 0, sizeof(*res));
+}
+
+struct ref get_ref(struct reader *r)
+{
+	struct ref ref = { 0 };
+
+	if (is_nil(r))
+		return ref;
+	if (get_array(r) != 2)
+		r->broken = true;
+	ref.set = true;
+	ref.handle = get_int(r);
+	ref.offset = get_int(r);
+	return ref;
+}
+
+// The address a ref stands for. It may lie outside the mapping: tests ask for that.
+bool resolve(struct result *res, struct ref ref, uint8_t **address)
+{
+	struct handle *h = known(ref.handle, MAPPING);
+
+	if (!h)
+		return fault(res, "handle %u is not a mapping", ref.handle);
+	*address = h->base + ref.offset;
+	return true;
+}
+
+bool fd_of(struct result *res, uint32_t id, int *fd)
+{
+	struct handle *h = known(id, FD);
+
+	if (!h)
+		return fault(res, "handle %u is not an open file", id);
+	*fd = h->fd;
+	return true;
+}
+
+void keep_fd(struct result *res, uint32_t out, int fd)
+{
+	struct handle *h;
+
+	done(res, fd);
+	if (fd < 0)
+		return;
+	h = slot(out);
+	if (!h || h->kind != UNSET) {
+		close(fd);
+		fault(res, "handle %u is taken", out);
+		return;
+	}
+	h->kind = FD;
+	h->fd = fd;
+}
+
+struct handle *keep_mapping(struct result *res, uint32_t out)
+{
+	struct handle *h = slot(out);
+
+	if (!h || h->kind != UNSET) {
+		fault(res, "handle %u is taken", out);
+		return NULL;
+	}
+	h->kind = MAPPING;
+	return h;
+}
+
+// [[offset, kind, handle, addend], ...]: kind 0 puts an fd (s32), kind 1 an address (u64).
+bool apply_fixups(struct reader *r, struct result *res, uint8_t *data, size_t len)
+{
+	uint32_t n = get_array(r);
+
+	for (; n && !r->broken; n--) {
+		uint64_t offset, kind;
+		uint32_t id;
+		int64_t addend;
+
+		if (get_array(r) != 4) {
+			r->broken = true;
+			break;
+		}
+		offset = get_int(r);
+		kind = get_int(r);
+		id = get_int(r);
+		addend = get_int(r);
+		if (res->fault[0])
+			continue;
+		if (offset > len || len - offset < (kind ? 8 : 4)) {
+			fault(res, "fixup at %llu is outside of %zu bytes", (unsigned long long)offset, len);
+		} else if (kind == 0) {
+			int fd = -1;
+
+			if (fd_of(res, id, &fd))
+				memcpy(data + offset, &fd, 4);
+		} else {
+			struct handle *h = known(id, MAPPING);
+			uint64_t address;
+
+			if (!h) {
+				fault(res, "handle %u is not a mapping", id);
+				continue;
+			}
+			address = (uintptr_t)h->base + addend;
+			memcpy(data + offset, &address, 8);
+		}
+	}
+	return !res->fault[0];
+}

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: MIT
+"""Debian's kernels: the newest image of a suite, fetched once and kept unpacked in the cache."""
+
+import hashlib
+import re
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from vfiospec.lab.apt import TRUSTED_SECONDS, Apt
+from vfiospec.lab.cache import LabError, atomic_dir, cache_root, locked, make_dir
+from vfiospec.lab.sources import SUITES, machine_codename
+
+META_PACKAGE = "linux-image-amd64"
+
+Progress = Callable[[str], None]
+
+_IMAGE = re.compile(r"linux-image-(?P<release>\d[^\s,:|(]*)")
+_DEPENDS = re.compile(r"^(?:Pre-)?Depends:(?P<value>.*(?:\n[ \t].*)*)", re.MULTILINE)
+_MODULE_FOLDERS = ("usr/lib/modules", "lib/modules")
+
+
+@dataclass(frozen=True, slots=True)
+class DebianKernel:
+    """A kernel of Debian, unpacked: release as uname says it, version as the archive says it."""
+
+    release: str
+    version: str
+    vmlinuz: Path
+    modules: tuple[Path, ...]
+    config: Path | None
+    package: str
+
+
+class _Record(msgspec.Struct, frozen=True):
+    """What one question to a suite was answered with, and when (seconds since the epoch)."""
+
+    when: float
+    packages: list[str]
+    version: str
+    folder: str  # below cache_root(), which may be moved
+
+    def path(self) -> Path:
+        return cache_root() / self.folder
+
+
+def suite_of_this_machine() -> str:
+    """Return the suite of the Debian release this machine runs. Raises LabError if none known."""
+    codename = machine_codename()
+    if codename not in SUITES:
+        runs = f"Debian {codename}" if codename else "no Debian with a codename"
+        msg = f"debian: this machine runs {runs}; name a suite: debian:{{{','.join(SUITES)}}}"
+        raise LabError(msg)
+    return codename
+
+
+def fetch_kernel(suite: str, progress: Progress, *, refresh: bool = False) -> DebianKernel:
+    """Return the newest kernel image of suite, from the cache if it was asked for within 24 h.
+
+    refresh asks the mirror in any case. Without a mirror, the newest cached kernel of that suite
+    is used, and progress hears of it. Raises LabError.
+    """
+    record = _obtain(suite, "kernel", _kernel_packages, progress, refresh=refresh)
+    return _unpacked_kernel(record)
+
+
+def fetch_package(
+    suite: str, names: Sequence[str], progress: Progress, *, refresh: bool = False
+) -> Path:
+    """Return a folder with the named packages of suite unpacked over each other.
+
+    Cached like fetch_kernel. Do not write into it. Raises LabError.
+    """
+    key = "+".join(names)
+    return _obtain(suite, key, lambda _: list(names), progress, refresh=refresh).path()
+
+
+def depends(stanza: str) -> str:
+    """Return what a control stanza depends on, as it says it, on one line."""
+    return ", ".join(" ".join(m["value"].split()) for m in _DEPENDS.finditer(stanza))
+
+
+def image_release(meta_depends: str) -> str | None:
+    """Return the release of the image a meta package depends on; None if it names none."""
+    match = _IMAGE.search(meta_depends)
+    return match["release"].removesuffix("-unsigned") if match else None
+
+
+def parts_of_image(release: str, image_depends: str) -> list[str]:
+    """Return the packages that make up the kernel of release, the image package first.
+
+    Before 7.2 the image package holds everything; since then it is empty and depends on the
+    kernel (linux-binary), its modules and its config (linux-base), all named after the release.
+    """
+    image = f"linux-image-{release}"
+    named = re.findall(r"[a-z0-9][a-z0-9.+-]+", image_depends)
+    parts = {f"linux-{part}-{release}" for part in ("binary", "modules", "base")}
+    return [image, *sorted(parts.intersection(named))]
+
+
+def _kernel_packages(apt: Apt) -> list[str]:
+    meta = depends(apt.show(META_PACKAGE))
+    release = image_release(meta)
+    if release is None:
+        msg = f"{META_PACKAGE} depends on no kernel image ({meta}); name another suite"
+        raise LabError(msg)
+    return parts_of_image(release, depends(apt.show(f"linux-image-{release}")))
+
+
+def _unpacked_kernel(record: _Record) -> DebianKernel:
+    package, folder = record.packages[0], record.path()
+    release = package.removeprefix("linux-image-")
+    modules = tuple(
+        folder / at / release for at in _MODULE_FOLDERS if (folder / at / release).is_dir()
+    )
+    images = [folder / f"boot/vmlinuz-{release}", *(at / "vmlinuz" for at in modules)]
+    configs = [folder / f"boot/config-{release}", *(at / "config" for at in modules)]
+    found = [image for image in images if image.is_file()]
+    if not found or not modules:
+        msg = (
+            f"{folder}: no kernel image and modules of {release} in {', '.join(record.packages)};"
+            " the packages changed their layout, give the path of a kernel image instead"
+        )
+        raise LabError(msg)
+    config = next((path for path in configs if path.is_file()), None)
+    return DebianKernel(release, record.version, found[0], modules, config, package)
+
+
+def _obtain(
+    suite: str,
+    key: str,
+    choose: Callable[[Apt], list[str]],
+    progress: Progress,
+    *,
+    refresh: bool,
+) -> _Record:
+    if suite not in SUITES:
+        msg = f"debian:{suite}: unknown suite; known are {', '.join(SUITES)}"
+        raise LabError(msg)
+    home = make_dir(cache_root() / "apt" / suite)
+    answer = home / f"{_digest(key)}.json"
+
+    def waiting() -> None:
+        progress(f"debian:{suite}: another vfiospec is fetching it; waiting")
+
+    with locked(home / "lock", waiting):
+        known = _recall(answer)
+        if known and not refresh and 0 <= time.time() - known.when < TRUSTED_SECONDS:
+            return known
+        try:
+            record = _ask(Apt(suite, home), suite, choose, progress, refresh=refresh)
+        except LabError as error:
+            if known is None:
+                raise
+            progress(f"{error}; using {known.packages[0]} {known.version} from the cache")
+            return known
+        answer.write_bytes(msgspec.json.encode(record))
+        return record
+
+
+def _ask(
+    apt: Apt, suite: str, choose: Callable[[Apt], list[str]], progress: Progress, *, refresh: bool
+) -> _Record:
+    if not refresh and apt.is_fresh():
+        try:
+            return _fetch(apt, suite, choose(apt), progress)
+        except LabError as error:
+            # The mirror may have replaced what a list of yesterday names: ask it anew, once.
+            progress(str(error))
+    progress(f"debian:{suite}: fetching the package lists")
+    apt.update()
+    return _fetch(apt, suite, choose(apt), progress)
+
+
+def _fetch(apt: Apt, suite: str, packages: list[str], progress: Progress) -> _Record:
+    debs = apt.locate(packages)
+    if not debs:
+        msg = f"debian:{suite}: apt has no file for {', '.join(packages)}; check the names"
+        raise LabError(msg)
+    files = " ".join(sorted(deb.file for deb in debs))
+    folder = f"packages/{suite}/{packages[0]}-{_digest(files)}"
+    target = cache_root() / folder
+    version = next(deb.version for deb in debs if deb.file.startswith(f"{packages[0]}_"))
+    if not target.is_dir():
+        size = sum(deb.size for deb in debs) / 1e6
+        progress(f"debian:{suite}: fetching {packages[0]} {version} ({size:.0f} MB)")
+        for left in target.parent.glob(".*"):  # A killed run left it: we hold the suite's lock.
+            shutil.rmtree(left, ignore_errors=True)
+        with atomic_dir(target) as filling:
+            apt.unpack(packages, filling)
+    return _Record(time.time(), packages, version, folder)
+
+
+def _recall(answer: Path) -> _Record | None:
+    try:
+        record = msgspec.json.decode(answer.read_bytes(), type=_Record)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+    return record if record.path().is_dir() else None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

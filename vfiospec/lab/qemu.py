@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: MIT
+"""An emulated machine: QEMU as a process, the executor's channel, QMP, the console.
+
+Sockets are handed to QEMU as open files, so nothing lies in the file system that a crash could
+leave behind, and paths have no length to mind.
+"""
+
+import contextlib
+import ctypes
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from qemu.qmp.legacy import QEMUMonitorProtocol
+
+from vfiospec.device.port import TargetLostError, socket_pair
+from vfiospec.device.ports import RemotePort
+from vfiospec.lab.cache import LabError
+from vfiospec.lab.topology import Topology
+
+BINARY = "qemu-system-x86_64"
+BOOT_DEADLINE = 120.0  # seconds from the start of QEMU to the executor's greeting
+_PR_SET_PDEATHSIG = 1
+_TROUBLE = re.compile(
+    r"(Kernel panic.*|BUG:.*|Oops:.*|general protection fault.*|KASAN:.*|"
+    r"vfiospec: the operation under way is past its deadline|"
+    r"VFS: Unable to mount root.*|watchdog: BUG:.*)"
+)
+
+
+def qemu_binary() -> str:
+    """The QEMU to run. LabError if there is none."""
+    found = shutil.which(BINARY)
+    if found is None:
+        raise LabError(f"no {BINARY}: apt install qemu-system-x86")
+    return found
+
+
+def qemu_version(binary: str) -> str:
+    """QEMU's version, as it says."""
+    text = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+    match = re.search(r"version (\S+)", text.stdout)
+    return match.group(1) if match else "unknown"
+
+
+def kvm_worth_trying() -> bool:
+    """Whether the processor has what KVM needs. Only a boot proves that it works."""
+    with contextlib.suppress(OSError):
+        words = Path("/proc/cpuinfo").read_text().split()
+        return ("vmx" in words or "svm" in words) and Path("/dev/kvm").exists()
+    return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What to boot."""
+
+    image: Path
+    initramfs: Path
+    topology: Topology
+    accel: str = "tcg"
+    cpus: int = 1
+    memory_mib: int = 1024
+    operation_deadline: float = 15.0
+    share: bool = False  # this machine's files, to be read in the guest
+    work: Path | None = None  # a folder of this machine the guest may write to
+
+    def arguments(self, binary: str, channel: int, monitor: int, console: Path) -> list[str]:
+        """QEMU's command line. `channel` and `monitor` are open sockets it inherits."""
+        words = [
+            "console=ttyS0", "loglevel=4", "quiet", "intel_iommu=on", "oops=panic", "panic=-1",
+            "nokaslr", "random.trust_cpu=on", "no_timer_check",
+            f"vfiospec_deadline_ms={int(self.operation_deadline * 700)}",
+            *self.topology.kernel_arguments,
+        ]  # fmt: skip
+        return [
+            binary, "-machine", "q35,kernel-irqchip=split", "-accel", self.accel,
+            "-cpu", "host" if self.accel == "kvm" else "max",
+            "-smp", str(self.cpus), "-m", str(self.memory_mib),
+            "-nodefaults", "-display", "none", "-vga", "none", "-no-reboot",
+            "-kernel", str(self.image), "-initrd", str(self.initramfs),
+            "-append", " ".join(words),
+            "-chardev", f"file,id=console,path={_escaped(console)}", "-serial", "chardev:console",
+            "-chardev", f"socket,id=channel,fd={channel}",
+            "-device", f"intel-iommu,intremap={'on' if self.topology.intremap else 'off'}",
+            "-device", "virtio-serial-pci,addr=0x10",
+            "-device", "virtserialport,chardev=channel,name=vfiospec",
+            "-chardev", f"socket,id=monitor,fd={monitor}", "-mon", "chardev=monitor,mode=control",
+            *self._shares(),
+            *self.topology.arguments(),
+        ]  # fmt: skip
+
+    def _shares(self) -> list[str]:
+        words = []
+        for tag, path, more in (("host", Path("/"), ",readonly=on"), ("work", self.work, "")):
+            if self.share and path is not None:
+                what = f"local,path={_escaped(path)},mount_tag={tag},security_model=none"
+                words += ["-virtfs", f"{what},multidevs=remap{more}"]
+        return words
+
+
+def _escaped(path: Path) -> str:
+    return str(path).replace(",", ",,")
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Vm:
+    """One boot. `port` makes operations in the guest, `qmp` speaks to the machine under it."""
+
+    port: RemotePort
+
+    def __init__(self, machine: Machine, console: Path) -> None:
+        """Start QEMU; the kernel is not up before `wait`."""
+        self.machine = machine
+        self.console = console
+        binary = qemu_binary()
+        self._channel, theirs = socket_pair()
+        self._monitor, monitor = socket_pair()
+        self._errors: IO[bytes] = (console.parent / f"{console.stem}.qemu.log").open("w+b")
+        console.touch()
+        self.started = time.monotonic()
+        try:
+            self.process = subprocess.Popen(  # noqa: S603
+                machine.arguments(binary, theirs.fileno(), monitor.fileno(), console),
+                stdin=subprocess.DEVNULL,
+                stdout=self._errors,
+                stderr=self._errors,
+                pass_fds=[theirs.fileno(), monitor.fileno()],
+                start_new_session=True,  # Ctrl-C is for us to handle
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 -- one prctl(2), no lock is taken
+            )
+        except OSError as e:
+            raise LabError(f"cannot start {binary}: {e.strerror}") from e
+        finally:
+            theirs.close()
+            monitor.close()
+        self._qmp: QEMUMonitorProtocol | None = None
+
+    @property
+    def channel(self) -> socket.socket:
+        """The far end of it is the guest's: an executor, or a program it runs instead."""
+        return self._channel
+
+    def wait(self, deadline: float = BOOT_DEADLINE) -> RemotePort:
+        """Wait for the executor in the guest. LabError says why it never came."""
+        try:
+            self.port = RemotePort(self._channel, deadline)
+        except TargetLostError as e:
+            why = self.why(e.reason)
+            self.kill()
+            raise LabError(
+                f"the kernel did not boot: {why}; its console is in {self.console}"
+            ) from e
+        self.port.set_deadline(self.machine.operation_deadline)
+        return self.port
+
+    def qmp(self, command: str, **arguments: Any) -> Any:  # noqa: ANN401 -- QMP's are as wide
+        """Make one QMP command. LabError if the machine refuses it."""
+        if self._qmp is None:
+            self._qmp = QEMUMonitorProtocol(self._monitor)
+            self._qmp.connect()
+        answer = self._qmp.cmd_raw(command, arguments or None)
+        if "error" in answer:
+            raise LabError(f"QMP {command}: {answer['error'].get('desc', answer['error'])}")
+        return answer.get("return")
+
+    def hmp(self, line: str) -> str:
+        """Make one command of the human monitor, for what QMP has not."""
+        return str(self.qmp("human-monitor-command", **{"command-line": line}))
+
+    def why(self, fallback: str) -> str:
+        """Say what happened to a guest that no longer answers."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(2.0)  # a panic ends QEMU; give the console time to arrive
+        text = self.console_text()
+        match = _TROUBLE.search(text)
+        if match:
+            return match.group(1).strip()
+        if self.process.poll() is not None and not text.strip():
+            self._errors.seek(0)
+            lines = [x for x in self._errors.read().decode(errors="replace").splitlines() if x]
+            problems = [x for x in lines if "warning" not in x]
+            return problems[-1] if problems else f"QEMU ended with {self.process.returncode}"
+        if self.process.poll() is not None:
+            return "the guest ended without a word"
+        return fallback
+
+    def console_text(self) -> str:
+        """Everything the guest printed so far."""
+        return self.console.read_text(errors="replace")
+
+    def kill(self) -> None:
+        """End the machine; safe to call again."""
+        if self._qmp is not None:
+            with contextlib.suppress(Exception):  # a monitor that is gone raises whatever it likes
+                self._qmp.close()
+            self._qmp = None
+        self.process.kill()
+        self.process.wait()
+        for end in (self._channel, self._monitor):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        self._errors.close()

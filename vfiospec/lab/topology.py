@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+"""Topologies: which devices an emulated machine has, read from TOML.
+
+A topology is data: the devices at their slots, the bridges they sit behind, and the roles that
+say which tests each device can serve.
+"""
+
+import hashlib
+import re
+import subprocess
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from vfiospec.lab.cache import LabError
+
+FOLDER = Path(__file__).parent / "topologies"
+
+# What a device can be used for. The first group can be read off its configuration space, and is
+# checked against it at every boot; the second is known only of the emulated models.
+PROBED_ROLES = (
+    "pcie", "conventional", "intx", "msi", "msix", "multivector-msi", "rom", "io-bar", "bar64",
+    "subpage", "vga", "sriov", "flr",
+)  # fmt: skip
+STATED_ROLES = ("irq-stimulus", "dma-stimulus", "aer", "unplug")
+
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*$")]
+Slot = Annotated[str, Meta(pattern=r"^[0-9a-f]{1,2}\.[0-7]$")]
+Value = str | int | bool
+
+
+class _Item(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: Name
+    model: str
+    slot: Slot
+    behind: str | None = None
+    properties: dict[str, Value] = {}
+    needs: tuple[str, ...] = ()  # further -device arguments it refers to
+
+
+class Bridge(_Item, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A port or bridge; devices name it in `behind`."""
+
+
+class Device(_Item, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A device vfio-pci is to drive."""
+
+    roles: tuple[str, ...]
+
+
+class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An emulated machine."""
+
+    description: str
+    device: tuple[Device, ...]
+    bridge: tuple[Bridge, ...] = ()
+    intremap: bool = True
+    kernel_arguments: tuple[str, ...] = ()
+    name: str = ""
+    sha256: str = ""
+    left_out: tuple[str, ...] = ()
+
+    def without(self, models: frozenset[str]) -> "Topology":
+        """The same machine without devices of models this QEMU has not."""
+        gone = tuple(d.name for d in self.device if d.model not in models)
+        kept = tuple(d for d in self.device if d.model in models)
+        return msgspec.structs.replace(self, device=kept, left_out=gone)
+
+    def path(self, device: _Item) -> tuple[str, ...]:
+        """Slots from the root bus to the device."""
+        above = next((b for b in self.bridge if b.name == device.behind), None)
+        return (*(self.path(above) if above else ()), device.slot)
+
+    def arguments(self) -> list[str]:
+        """QEMU's -device arguments, bridges first."""
+        out = []
+        for item in (*self.bridge, *self.device):
+            for need in item.needs:
+                out += ["-device", need]
+            words = [item.model, f"id={item.name}", f"addr=0x{item.slot.replace('.', '.0x')}"]
+            if item.behind:
+                words.append(f"bus={item.behind}")
+            words += [f"{k}={_text(v)}" for k, v in item.properties.items()]
+            out += ["-device", ",".join(words)]
+        return out
+
+
+def _text(value: Value) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value).replace(",", ",,")
+
+
+def known() -> dict[str, Path]:
+    """The topologies that come with vfiospec, by name."""
+    return {path.stem: path for path in sorted(FOLDER.glob("*.toml"))}
+
+
+def load(spec: str) -> Topology:
+    """Read a topology by its name or from a file. LabError says what is wrong and where."""
+    path = known().get(spec) or Path(spec)
+    if not path.is_file():
+        raise LabError(
+            f"no topology {spec!r}: it is neither a file nor one of {', '.join(known())}"
+        )
+    data = path.read_bytes()
+    try:
+        topology = msgspec.toml.decode(data, type=Topology)
+    except msgspec.DecodeError as e:
+        raise LabError(f"{path}: {e}") from e
+    _check(path, topology)
+    digest = hashlib.sha256(data).hexdigest()
+    return msgspec.structs.replace(topology, name=path.stem, sha256=digest)
+
+
+def _check(path: Path, topology: Topology) -> None:
+    seen: set[tuple[str | None, str]] = set()
+    names: set[str] = set()
+    bridges: set[str] = set()
+    for item in (*topology.bridge, *topology.device):
+        if item.name in names:
+            raise LabError(f"{path}: two devices are called {item.name!r}")
+        if (item.behind, item.slot) in seen:
+            raise LabError(f"{path}: {item.name!r} is at slot {item.slot}, which is taken")
+        if item.behind is not None and item.behind not in bridges:
+            raise LabError(
+                f"{path}: {item.name!r} is behind {item.behind!r}, no bridge declared before it"
+            )
+        names.add(item.name)
+        seen.add((item.behind, item.slot))
+        if isinstance(item, Bridge):
+            bridges.add(item.name)
+    for device in topology.device:
+        strange = [r for r in device.roles if r not in PROBED_ROLES + STATED_ROLES]
+        if strange:
+            raise LabError(
+                f"{path}: {device.name!r} has the role {strange[0]!r}; "
+                f"there are {', '.join(PROBED_ROLES + STATED_ROLES)}"
+            )
+    if not topology.device:
+        raise LabError(f"{path}: no device at all")
+
+
+def models(qemu: str) -> frozenset[str]:
+    """The device models this QEMU was built with."""
+    text = subprocess.run(  # noqa: S603
+        [qemu, "-device", "help"], capture_output=True, text=True, check=False
+    ).stdout
+    return frozenset(re.findall(r'^name "([^"]+)"', text, re.MULTILINE))

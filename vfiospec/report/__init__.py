@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""Reports on a run, made from its results file alone; here is what the formats share."""
+
+import re
+import shlex
+
+from vfiospec.results.model import Header, Outcome
+from vfiospec.results.reader import Run
+
+# All that XML 1.0 forbids, all that moves a cursor, and all that Python takes for a line end.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]",
+)
+
+
+def printable(text: str) -> str:
+    r"""Return text with every control character but tab and newline as \xNN or \uNNNN."""
+    return _UNPRINTABLE.sub(_escape, text.replace("\r\n", "\n"))
+
+
+def one_line(text: str) -> str:
+    """Return text as one printable line, each run of blanks as one space."""
+    return " ".join(printable(text).split())
+
+
+def by_chapter(run: Run) -> dict[str, list[Outcome]]:
+    """Return the outcomes of each chapter, chapters in the order they first appear."""
+    chapters: dict[str, list[Outcome]] = {}
+    for outcome in run.outcomes:
+        chapters.setdefault(outcome.chapter, []).append(outcome)
+    return chapters
+
+
+def short_name(outcome: Outcome) -> str:
+    """Return the id without its chapter in front."""
+    return outcome.id.removeprefix(f"{outcome.chapter}.")
+
+
+def facts(header: Header) -> dict[str, str]:
+    """Return what the header says as flat names and one-line values; unknown facts are left out."""
+    kernel = header.kernel
+    named: dict[str, str] = {
+        "suite-version": header.suite_version,
+        "started": header.started,
+        "command": shlex.join(header.command),
+        "mode": header.mode,
+        "planned": str(header.planned),
+        "require": ",".join(header.require),
+        "kernel.spec": kernel.spec,
+        "kernel.origin": kernel.origin,
+        "kernel.release": kernel.release,
+        "kernel.version": kernel.version,
+        "kernel.machine": kernel.machine,
+        "kernel.taint": str(kernel.taint),
+    }
+    if header.qemu is not None:
+        named["qemu.version"] = header.qemu.version
+        named["qemu.accel"] = header.qemu.accel
+        named["qemu.machine"] = header.qemu.machine
+    if header.topology is not None:
+        named["topology.name"] = header.topology.name
+        named["topology.sha256"] = header.topology.sha256
+        named["topology.left-out"] = ",".join(header.topology.left_out)
+    for device in header.devices:
+        group = "none" if device.group is None else device.group
+        named[f"device.{device.name}"] = (
+            f"{device.bdf} {device.vendor}:{device.device} driver={device.driver or 'none'}"
+            f" group={group} roles={','.join(device.roles)}"
+        )
+    for option, value in kernel.config.items():
+        named[f"kernel.config.{option}"] = value
+    return {name: one_line(value) for name, value in named.items() if value}
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return f"\\x{code:02x}" if code < 1 << 8 else f"\\u{code:04x}"

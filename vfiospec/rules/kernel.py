@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+"""What holds for every call: the kernel stays sound. Asserted after each test, on all of them."""
+
+from vfiospec.rules.model import Source, Strength, rule
+
+QUIET = rule(
+    "kernel.quiet",
+    "No call makes the kernel log a BUG, WARNING, KASAN, UBSAN, lockdep or hung-task report.",
+    Strength.ENFORCED,
+    Source("Documentation/process/deprecated.rst", "BUG() and BUG_ON()"),
+)
+
+UNTAINTED = rule(
+    "kernel.untainted",
+    "No call changes the kernel's taint.",
+    Strength.ENFORCED,
+    Source("Documentation/admin-guide/tainted-kernels.rst", "tainted"),
+)
+
+ALIVE = rule(
+    "kernel.alive",
+    "Every call returns: no panic, no hang.",
+    Strength.ENFORCED,
+    Source("drivers/vfio/vfio_main.c", "vfio_device_fops_unl_ioctl"),
+)
+
+INSIDE = rule(
+    "kernel.inside-the-buffer",
+    "No call writes outside of the buffer it was handed.",
+    Strength.DOCUMENTED,
+    Source(
+        "include/uapi/linux/vfio.h",
+        "VFIO_TYPE",
+        quote="argsz) in the structure that's passed in",
+    ),
+)

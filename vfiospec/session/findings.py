@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""Findings: where a released kernel is known to break a promise. Data, in suites/expectations/."""
+
+import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import msgspec
+
+from vfiospec.rules.model import Answer, registered
+
+
+class FindingError(Exception):
+    """An expectations file that says something impossible."""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A known deviation. It turns a failure that matches into xfailed, a pass into xpassed."""
+
+    id: str
+    title: str
+    rule: str
+    tests: tuple[str, ...]  # globs over dotted test ids
+    match: str  # regular expression over what the kernel actually did
+    kernels: str = ""  # bounds as in a rule's answer
+    roles: tuple[str, ...] = ()  # of the device
+    not_roles: tuple[str, ...] = ()
+    link: str = ""
+    reason: str = ""
+    since: str = ""
+    fixed_in: str = ""
+
+    def covers(self, test: str, version: tuple[int, int], roles: frozenset[str]) -> bool:
+        """Whether it speaks of this test on this kernel and device."""
+        return (
+            Answer(0, self.kernels).holds_on(version)
+            and any(fnmatchcase(test, glob) for glob in self.tests)
+            and roles.issuperset(self.roles)
+            and not roles.intersection(self.not_roles)
+        )
+
+    def explains(self, actual: str) -> bool:
+        """Whether a failure is the one it describes."""
+        return re.search(self.match, actual) is not None
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    finding: tuple[Finding, ...] = ()
+
+
+def load(folder: Path) -> tuple[Finding, ...]:
+    """Read every file of a folder. FindingError names the file and what is wrong in it."""
+    found: dict[str, Finding] = {}
+    for path in sorted(folder.glob("*.toml")):
+        try:
+            read = msgspec.toml.decode(path.read_bytes(), type=_File)
+        except msgspec.DecodeError as e:
+            raise FindingError(f"{path}: {e}") from e
+        for finding in read.finding:
+            _check(path, finding, found)
+            found[finding.id] = finding
+    return tuple(found.values())
+
+
+def _check(path: Path, finding: Finding, others: Iterable[str]) -> None:
+    if finding.id in others:
+        raise FindingError(f"{path}: finding {finding.id} is there twice")
+    if finding.rule not in registered():
+        raise FindingError(f"{path}: finding {finding.id} breaks {finding.rule!r}, no rule")
+    if not (finding.link or finding.reason):
+        raise FindingError(f"{path}: finding {finding.id} has neither a link nor a reason")
+    try:
+        re.compile(finding.match)
+        Answer(0, finding.kernels).holds_on((0, 0))
+    except (re.error, ValueError) as e:
+        raise FindingError(f"{path}: finding {finding.id}: {e}") from e

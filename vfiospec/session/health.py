@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+"""Reads the kernel's log and taint between tests, and tells trouble from noise."""
+
+import os
+import re
+from dataclasses import dataclass, field
+
+from vfiospec.device import ops as o
+from vfiospec.device.port import Port
+
+TAINTED = "/proc/sys/kernel/tainted"
+_TROUBLE = re.compile(
+    r"^(BUG:|WARNING:|INFO: task .* blocked|INFO: rcu|INFO: possible|INFO: trying to register|"
+    r"KASAN:|UBSAN:|Oops|Kernel panic|general protection|kernel BUG|divide error|"
+    r"invalid opcode|Unable to handle|unable to handle|refcount_t:|list_(add|del) corruption|"
+    r"DEBUG_LOCKS|watchdog: BUG|stack segment|kmemleak:|page_pool|BUG )"
+)
+_DMAR = re.compile(r"^(DMAR:.*(fault|FAULT|PTE|Request)|AMD-Vi: .*(event|FAULT))")
+_SEEK_END = 2
+
+
+@dataclass
+class Health:
+    """What the kernel said since the last look."""
+
+    taint: int
+    log: list[str] = field(default_factory=list)
+    dmar: list[str] = field(default_factory=list)
+
+    @property
+    def trouble(self) -> list[str]:
+        """The lines that report a fault of the kernel."""
+        return [line for line in self.log if _TROUBLE.match(line)]
+
+
+class HealthMonitor:
+    """Looks at one kernel through its port; a new boot needs a new one."""
+
+    def __init__(self, port: Port) -> None:
+        """Start from what is logged now. A kernel that hides its log is watched by taint alone."""
+        self._port = port
+        self._log: int | None = port.handle()
+        opened = port.do(o.Open(self._log, "/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK))
+        if opened.ok:
+            seek = (o.Fixup(0, o.FixupKind.FD, self._log), 0, _SEEK_END)
+            port.do(o.Syscall("lseek", seek))
+        else:
+            self._log = None
+        self.taint = self._read_taint(port.do(o.ReadFile(TAINTED)).bytes)
+
+    @staticmethod
+    def _read_taint(text: bytes) -> int:
+        return int(text or b"0")
+
+    def look(self) -> Health:
+        """What is new since the last look, in one message. Leaves no trace in the transcript."""
+        steps = len(self._port.steps)
+        ops: list[o.AnyOp] = [o.ReadFile(TAINTED, 32)]
+        if self._log is not None:
+            ops.append(o.Drain(self._log))
+        taint, *drained = self._port.run(ops)
+        del self._port.steps[steps:]
+        health = Health(self._read_taint(taint.bytes))
+        for record in drained[0].bytes.decode(errors="replace").splitlines() if drained else ():
+            # "6,339,5140900,-;message", then lines that begin with a space
+            if record.startswith(" ") or ";" not in record:
+                continue
+            line = record.partition(";")[2]
+            (health.dmar if _DMAR.match(line) else health.log).append(line)
+        return health

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+"""The two marks of a suite test."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from vfiospec.lab.bench import BenchDevice
+from vfiospec.rules.model import Rule
+
+
+def checks(*rules: Rule) -> pytest.MarkDecorator:
+    """Name the rules a test asserts. A suite test without it stops collection."""
+    return pytest.mark.checks(rules)
+
+
+def devices(*roles: str, without: tuple[str, ...] = ()) -> pytest.MarkDecorator:
+    """Run a test on each device that has all of the roles and none of the others."""
+    return pytest.mark.devices(roles, without)
+
+
+def rules_of(item: pytest.Item) -> tuple[Rule, ...]:
+    """The rules a test asserts, in the order of its marks."""
+    return tuple(r for mark in item.iter_markers("checks") for r in mark.args[0])
+
+
+def selected(
+    metafunc: pytest.Metafunc, available: Sequence[BenchDevice]
+) -> tuple[list[BenchDevice], str]:
+    """The devices a test is to run on, and in words what it asks for."""
+    mark = metafunc.definition.get_closest_marker("devices")
+    roles, without = mark.args if mark else ((), ())
+    wanted = [
+        d for d in available if d.roles.issuperset(roles) and not d.roles.intersection(without)
+    ]
+    words = " ".join(roles) or "any"
+    return wanted, f"{words} without {' '.join(without)}" if without else words

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""What a run is told on the command line, by `vfiospec run` and by pytest alike."""
+
+import re
+import shlex
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from vfiospec.lab import LabError
+
+_BDF = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """One run."""
+
+    kernel: str
+    modules: Path | None
+    topology: str
+    devices: tuple[str, ...]
+    executor: tuple[str, ...]
+    out: Path
+    accel: str
+    cpus: int
+    deadline: float
+    max_reboots: int
+    require: tuple[str, ...]
+    panic_in: str
+
+    @property
+    def in_place(self) -> bool:
+        """Whether devices the user named are judged, not a guest's."""
+        return bool(self.devices)
+
+
+def add(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    group = parser.getgroup("vfiospec", "what is judged")
+    group.addoption(
+        "--kernel",
+        default=None,
+        metavar="SOURCE",
+        help="debian, debian:SUITE, a bzImage, a built kernel tree, or host (default: debian, "
+        "host with --device)",
+    )
+    group.addoption("--modules", metavar="DIR", help="folder of .ko files that win over others")
+    group.addoption("--topology", default="default", metavar="NAME", help="a name or a TOML file")
+    group.addoption(
+        "--device", action="append", default=[], metavar="BDF", help="a device of this machine"
+    )
+    group.addoption(
+        "--executor", default="", metavar="COMMAND", help="make the calls elsewhere: ssh HOST ..."
+    )
+    group.addoption("--out", default=None, metavar="DIR", help="where the results go")
+    group.addoption("--accel", default="tcg", choices=["tcg", "kvm"], help="QEMU's accelerator")
+    group.addoption("--cpus", type=int, default=1, metavar="N", help="processors of the guest")
+    group.addoption(
+        "--deadline", type=float, default=15.0, metavar="S", help="seconds one call may take"
+    )
+    group.addoption(
+        "--max-reboots", type=int, default=10, metavar="N", help="fresh boots after a death"
+    )
+    group.addoption(
+        "--require",
+        action="append",
+        default=[],
+        metavar="CHAPTER",
+        help="a skip in this chapter is a failure",
+    )
+    # A hook of our own tests: the guest panics when the test with this id starts.
+    group.addoption("--panic-in", default="", help=pytest_suppressed())
+
+
+def pytest_suppressed() -> str:
+    """What argparse takes for an option that --help leaves out."""
+    return "==SUPPRESS=="
+
+
+def read(config: pytest.Config) -> Options:
+    """Read them back. LabError for values that cannot be."""
+    devices = tuple(config.getoption("device"))
+    for bdf in devices:
+        if not _BDF.fullmatch(bdf):
+            raise LabError(f"--device {bdf}: not an address such as 0000:3b:00.0 (see lspci -D)")
+    kernel = config.getoption("kernel") or ("host" if devices else "debian")
+    executor = tuple(shlex.split(config.getoption("executor")))
+    if kernel == "host" and not devices:
+        raise LabError("--kernel host judges devices you name: add --device 0000:3b:00.0")
+    if devices and kernel != "host":
+        raise LabError(f"--device names one of this machine's; --kernel {kernel} boots a guest")
+    if executor and not devices:
+        raise LabError("--executor needs --device: which devices over there?")
+    for name in ("cpus", "deadline"):
+        if config.getoption(name) <= 0:
+            raise LabError(f"--{name} {config.getoption(name)}: more than 0, please")
+    modules = config.getoption("modules")
+    out = config.getoption("out")
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    return Options(
+        kernel=kernel,
+        modules=Path(modules).absolute() if modules else None,
+        topology=config.getoption("topology"),
+        devices=devices,
+        executor=executor,
+        out=Path(out) if out else config.rootpath / "reports" / stamp,
+        accel=config.getoption("accel"),
+        cpus=config.getoption("cpus"),
+        deadline=config.getoption("deadline"),
+        max_reboots=config.getoption("max_reboots"),
+        require=tuple(config.getoption("require")),
+        panic_in=config.getoption("panic_in"),
+    )

@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: MIT
+"""The pytest plugin: collection, the life of each test, the verdict."""
+
+from collections import Counter
+from collections.abc import Generator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from vfiospec.device import transcript
+from vfiospec.device.port import TargetLostError
+from vfiospec.expect import Mismatch
+from vfiospec.lab import LabError
+from vfiospec.results import model
+from vfiospec.rules import all_rules, kernel
+from vfiospec.session import findings as known
+from vfiospec.session.marks import rules_of, selected
+from vfiospec.session.options import Options
+from vfiospec.session.outcome import Judged, rerun_line, test_id
+from vfiospec.session.run import Run
+
+PLUGIN = "vfiospec-suites"
+NO_DEVICE = "no-device"
+
+
+class Progress(Protocol):
+    """What shows a person how a run goes on: vfiospec.report.terminal.LiveProgress."""
+
+    def note(self, text: str) -> None:
+        """Say which phase begins."""
+
+    def on_record(self, record: model.Record) -> None:
+        """Show a record as it is written."""
+
+
+PROGRESS = pytest.StashKey[Progress]()
+CANNOT_JUDGE = 2
+
+
+class SuitePlugin:
+    """Active when tests of suites/ are collected."""
+
+    def __init__(self, config: pytest.Config, options: Options) -> None:
+        self.config = config
+        self.options = options
+        self.run = Run(options, self._say)
+        progress = config.stash.get(PROGRESS, None)
+        if progress is not None:
+            self.run.listeners.append(progress.on_record)
+        all_rules()
+        self.findings = known.load(Path(config.rootpath) / "suites" / "expectations")
+        self.judged: Judged | None = None
+        self.counts: Counter[str] = Counter()
+        self.interrupted: str | None = None
+        self.problem: str | None = None
+
+    def _say(self, text: str) -> None:
+        progress = self.config.stash.get(PROGRESS, None)
+        if progress is not None:
+            progress.note(text)
+        else:
+            reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+            if reporter is not None:
+                reporter.write_line(f"vfiospec: {text}")
+
+    # -- collection
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Run a test that takes a device on each one that serves it."""
+        if "spec" not in metafunc.fixturenames or not in_suites(metafunc.definition):
+            return
+        wanted, _ = selected(metafunc, self.run.devices)
+        names = [d.name for d in wanted] or [NO_DEVICE]
+        metafunc.parametrize("spec", names, ids=names, indirect=True)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Refuse a test without a rule, and two tests with one id."""
+        seen: dict[str, str] = {}
+        for item in items:
+            if not in_suites(item):
+                continue
+            if not rules_of(item):
+                raise pytest.UsageError(f"{item.nodeid}: a suite test must name its rule")
+            other = seen.setdefault(test_id(item), item.nodeid)
+            if other != item.nodeid:
+                raise pytest.UsageError(f"{item.nodeid} and {other} have the id {test_id(item)}")
+
+    # -- the run
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Boot before the first test, put everything back after the last."""
+        if session.config.option.collectonly or not session.items or session.testsfailed:
+            return (yield)
+        try:
+            self.run.begin(len(session.items))
+        except LabError as e:
+            self.problem = str(e)
+            self._end()
+            pytest.exit(str(e), returncode=CANNOT_JUDGE)
+        try:
+            return (yield)
+        except KeyboardInterrupt:
+            self.interrupted = "Ctrl-C"
+            raise
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        try:
+            self.run.end()
+        except LabError as e:
+            self.problem = self.problem or str(e)
+            self._say(str(e))
+        writer = self.run.writer
+        if writer is None:
+            return
+        footer = model.Footer(
+            finished=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            counts=dict(self.counts),
+            exit_code=self.exit_code(),
+            interrupted=self.interrupted or self.problem,
+            duration=self.run.elapsed(),
+        )
+        self.run.write(footer)
+        writer.close()
+
+    def exit_code(self) -> int:
+        """0: nothing unexpected. 1: something was. 2: this could not be judged."""
+        judged = sum(self.counts.values()) - self.counts["skipped"]
+        if self.interrupted or not judged:
+            return CANNOT_JUDGE
+        if any(self.counts[name] for name in model.UNEXPECTED):
+            return 1
+        return CANNOT_JUDGE if self.problem else 0
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Give pytest our exit code, where a run took place."""
+        if self.run.writer is not None or self.problem:
+            session.exitstatus = self.exit_code()
+        elif exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
+            session.exitstatus = CANNOT_JUDGE
+
+    # -- one test
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
+        """Announce a test before it starts, write its outcome as it ends."""
+        del nextitem
+        self.judged = Judged(item, test_id(item), self.run.elapsed())
+        self.run.write(model.Start(id=self.judged.id, t=self.run.elapsed()))
+        try:
+            return (yield)
+        finally:
+            self._write_outcome(self.judged)
+            self.judged = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        """Have a kernel that answers, and a transcript that begins with this test."""
+        self.run.ensure_up()
+        self.run.port.steps.clear()
+        if self.judged and self.options.panic_in == self.judged.id:
+            self.run.panic()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Take in what happened, and let pytest's own report say what ours says."""
+        report = yield
+        judged, error = self.judged, call.excinfo.value if call.excinfo else None
+        if judged is None:
+            return report
+        if isinstance(error, TargetLostError):
+            why, console = self.run.lost(error)
+            if not judged.lost:
+                judged.lost = why
+                judged.broken.append(kernel.ALIVE.id)
+                judged.failed("error", f"the kernel was lost: {why}; under way: {_ops(error)}")
+                judged.details.append(f"console:\n{console}")
+        elif judged.lost:
+            report.outcome = "passed"  # whatever a teardown says of a dead kernel is no news
+        judged.see(report, error)
+        if report.when == "call" and report.passed and (finding := self._finding(judged)):
+            judged.outcome, judged.finding = "xpassed", finding.id
+            judged.message = f"{finding.id} is known to fail here, and passed: {finding.title}"
+        if report.failed and judged.outcome == "failed" and (finding := self._finding(judged)):
+            judged.outcome, judged.finding = "xfailed", finding.id
+            report.outcome, report.wasxfail = "skipped", finding.id
+        if report.skipped and self._required(item) and judged.outcome == "skipped":
+            judged.failed("failed", f"skipped, though required: {judged.message}")
+            report.outcome = "failed"
+        if report.failed:
+            for rule in rules_of(item):
+                cites = "\n".join(f"  see {source}" for source in rule.sources)
+                report.sections.append(
+                    (f"rule {rule.id} ({rule.strength})", f"{rule.text}\n{cites}")
+                )
+        return report
+
+    def _required(self, item: pytest.Item) -> bool:
+        return item.path.parent.name in self.options.require
+
+    def _finding(self, judged: Judged) -> known.Finding | None:
+        spec = _spec(judged.item)
+        roles = next((d.roles for d in self.run.devices if d.name == spec), frozenset())
+        own = {r.id for r in rules_of(judged.item)}
+        for finding in self.findings:
+            if finding.rule not in own or not finding.covers(judged.id, self.run.version, roles):
+                continue
+            if judged.outcome == "passed" or finding.explains(
+                judged.actual or judged.message or ""
+            ):
+                return finding
+        return None
+
+    def judge_health(self) -> None:
+        """Judge what the kernel said while a test ran. Mismatch if it was not sound."""
+        judged, monitor = self.judged, self.run.health
+        if judged is None or monitor is None:
+            return
+        health = monitor.look()
+        judged.log += health.log
+        judged.dmar += health.dmar
+        if health.trouble:
+            judged.broken.append(kernel.QUIET.id)
+            monitor.taint = health.taint
+            raise Mismatch("a quiet kernel", health.trouble[0])
+        if health.taint != monitor.taint:
+            before, monitor.taint = monitor.taint, health.taint
+            judged.broken.append(kernel.UNTAINTED.id)
+            raise Mismatch(f"taint {before}", f"taint {health.taint}")
+        for step in self.run.port.steps:
+            if step[1] is not None and step[1].spill:
+                judged.broken.append(kernel.INSIDE.id)
+                raise Mismatch(
+                    "nothing written outside of a buffer", next(transcript.narrate([step]))
+                )
+
+    def _write_outcome(self, judged: Judged) -> None:
+        spec = _spec(judged.item)
+        device = next((d for d in self.run.devices if d.name == spec), None)
+        if judged.outcome in ("failed", "error", "xpassed", "xfailed"):
+            self._keep_transcript(judged, device.name if device else None)
+        self.counts[judged.outcome] += 1
+        self.run.write(
+            judged.record(
+                model.DeviceRef(name=device.name, bdf=device.bdf) if device else None,
+                self.run.bench.boots,
+                self.run.elapsed(),
+                rerun_line(self._target_options(), judged.item.nodeid),
+            )
+        )
+
+    def _keep_transcript(self, judged: Judged, name: str | None) -> None:
+        device = next((d for d in self.run.devices if d.name == name), None)
+        steps = [*self.run.preamble(device), *self.run.port.steps]
+        if not steps:
+            return
+        path = Path("transcripts") / f"{judged.id}.jsonl"
+        transcript.save(self.options.out / path, self.run.transcript_target(judged.id), steps)
+        judged.transcript = str(path)
+        judged.details.append("\n".join(["calls:", *transcript.narrate(steps)]))
+
+    def _target_options(self) -> list[str]:
+        options = self.options
+        if options.in_place:
+            out = [w for bdf in options.devices for w in ("--device", bdf)]
+            return ["--kernel", "host", *out]
+        modules = ["--modules", str(options.modules)] if options.modules else []
+        return ["--kernel", options.kernel, *modules, "--topology", options.topology]
+
+
+def in_suites(node: pytest.Item) -> bool:
+    """Whether a test is one of the suites', and not one of vfiospec's own."""
+    return (node.config.rootpath / "suites") in node.path.parents
+
+
+def _ops(error: TargetLostError) -> str:
+    return "; ".join(repr(op)[:300] for op in error.ops) or "nothing"
+
+
+def _spec(item: pytest.Item) -> str | None:
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("spec") if callspec else None

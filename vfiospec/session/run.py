@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: MIT
+"""One run: the bench that is judged, the world of open devices on it, and the results file."""
+
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vfiospec import __version__
+from vfiospec.device import transcript
+from vfiospec.device.group import Assigned
+from vfiospec.device.ops import WriteFile
+from vfiospec.device.pci import PciDevice
+from vfiospec.device.port import Port, Step, TargetLostError
+from vfiospec.lab import LabError, topology
+from vfiospec.lab.bench import Bench, BenchDevice, InPlaceBench, VmBench
+from vfiospec.lab.kernel import resolve
+from vfiospec.results import model
+from vfiospec.results.writer import ResultsWriter
+from vfiospec.rules.model import kernel_version
+from vfiospec.session.health import HealthMonitor
+from vfiospec.session.options import Options
+
+_CONSOLE_LINES = 60  # of a dead guest's console, kept with the test that killed it
+
+
+class Run:
+    """The bench and what was opened on it, for the plugin and the fixtures."""
+
+    def __init__(self, options: Options, say: Callable[[str], None]) -> None:
+        """Read what is known without booting: the devices. LabError for what cannot be."""
+        self.options = options
+        self._say = say
+        self._bench: Bench | None = None
+        self._known: tuple[BenchDevice, ...] = ()
+        self._layout: topology.Topology | None = None
+        if options.in_place:
+            self._bench = InPlaceBench(options.devices, options.executor)
+            self._known = self._bench.devices
+        else:
+            self._layout = topology.load(options.topology)
+            self._known = tuple(
+                BenchDevice(d.name, frozenset(d.roles)) for d in self._layout.device
+            )
+        self.began = time.monotonic()
+        self.started = datetime.now(UTC)
+        self._assigned: dict[int, Assigned] = {}
+        self._pci: dict[str, PciDevice] = {}
+        self._preambles: dict[int, list[Step]] = {}
+        self._lost: str | None = None
+        self.health: HealthMonitor | None = None
+        self.writer: ResultsWriter | None = None
+        self.listeners: list[Callable[[model.Record], None]] = []
+
+    # -- the bench
+
+    @property
+    def bench(self) -> Bench:
+        """The bench; there is none before `begin`."""
+        if self._bench is None:
+            raise LabError("nothing has been booted yet")
+        return self._bench
+
+    @property
+    def devices(self) -> tuple[BenchDevice, ...]:
+        """The devices: their names and roles at any time, where they lie once the bench is up."""
+        return self._bench.devices if self._bench else self._known
+
+    @property
+    def port(self) -> Port:
+        """The port to the kernel that runs now."""
+        return self.bench.port
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """The running kernel's version."""
+        return kernel_version(self.bench.booted.release)
+
+    def begin(self, planned: int) -> None:
+        """Boot, bind, and open the results file. LabError if nothing can be judged."""
+        options = self.options
+        if (options.out / model.RESULTS_FILE).exists():
+            raise LabError(f"{options.out} already holds a run: choose another --out")
+        try:
+            options.out.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise LabError(f"--out {options.out}: {e.strerror}") from e
+        if self._layout is not None:
+            kernel = resolve(options.kernel, options.modules, self._say)
+            self._say(f"{kernel.spec}: {kernel.origin}")
+            self._bench = VmBench(
+                kernel, self._layout, options.out, accel=options.accel, cpus=options.cpus,
+                deadline=options.deadline, say=self._say,
+            )  # fmt: skip
+        self.bench.start()
+        self.writer = ResultsWriter(options.out / model.RESULTS_FILE)
+        self.write(self._header(planned))
+        self._booted(None)
+
+    def _booted(self, reason: str | None) -> None:
+        bench = self.bench
+        self._lost = None
+        self._assigned.clear()
+        self._pci.clear()
+        self._preambles.clear()
+        self.health = HealthMonitor(bench.port)
+        bench.port.steps.clear()
+        self.write(
+            model.Boot(
+                n=bench.boots,
+                release=bench.booted.release,
+                seconds=bench.booted.seconds,
+                reason=reason,
+                t=self.elapsed(),
+            )
+        )
+
+    def ensure_up(self) -> None:
+        """Boot a fresh kernel if the last one was lost. LabError if that may not be."""
+        if self._lost is None:
+            return
+        if not self.bench.can_restart:
+            raise LabError(f"not judged: {self._lost}, and this kernel cannot be booted again")
+        if self.bench.boots > self.options.max_reboots:
+            raise LabError(f"not judged: all {self.options.max_reboots} reboots are used up")
+        reason = self._lost
+        self._say(f"booting again after: {reason}")
+        self.bench.start()
+        self._booted(reason)
+
+    def lost(self, error: TargetLostError) -> tuple[str, str]:
+        """Give the kernel up; why it was lost, and the end of its console."""
+        if self._lost is None:
+            self._lost = self.bench.why_lost(error)
+            self.health = None
+        return self._lost, "\n".join(self.bench.console().splitlines()[-_CONSOLE_LINES:])
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the kernel no longer answers."""
+        return self._lost is not None
+
+    def panic(self) -> None:
+        """Crash the guest: a hook of our own tests. Never on a machine that is not a guest."""
+        if not isinstance(self.bench, VmBench):
+            raise LabError("--panic-in is for guests")
+        self.port.do(WriteFile("/proc/sysrq-trigger", b"c"))
+
+    def end(self) -> None:
+        """Put everything back."""
+        if self._bench is None:
+            return
+        for assigned in self._assigned.values():
+            if not isinstance(self._bench, VmBench) and not self.is_lost:
+                assigned.close()
+        self._bench.stop()
+
+    # -- the world
+
+    def device(self, name: str) -> BenchDevice:
+        """A device by its name; LookupError if this bench has none."""
+        return next(d for d in self.bench.devices if d.name == name)
+
+    def assigned(self, device: BenchDevice) -> Assigned:
+        """The device's group in a container of its own, with the device held open."""
+        if device.group is None:
+            raise LabError(f"{device.name} is in no IOMMU group")
+        before = len(self.port.steps)
+        if device.group not in self._assigned:
+            self._assigned[device.group] = Assigned(self.port, device.group)
+        assigned = self._assigned[device.group]
+        assigned.keep(device.bdf)
+        self._preambles.setdefault(device.group, []).extend(self.port.steps[before:])
+        del self.port.steps[before:]
+        return assigned
+
+    def pci(self, device: BenchDevice) -> PciDevice:
+        """What sysfs says of a device, read once in each boot."""
+        if device.bdf not in self._pci:
+            before = len(self.port.steps)
+            self._pci[device.bdf] = PciDevice(self.port, device.bdf)
+            del self.port.steps[before:]
+        return self._pci[device.bdf]
+
+    def preamble(self, device: BenchDevice | None) -> list[Step]:
+        """The steps that opened what a test on this device was given."""
+        return self._preambles.get(device.group, []) if device and device.group is not None else []
+
+    def transcript_target(self, test: str) -> transcript.Target:
+        """The first line of a test's transcript."""
+        return transcript.Target(
+            test=test,
+            kernel=self.options.kernel,
+            release=self.bench.booted.release,
+            topology="" if self.options.in_place else self.options.topology,
+            devices=tuple(
+                transcript.TranscriptDevice(d.name, d.bdf, d.group) for d in self.devices
+            ),
+        )
+
+    # -- results
+
+    def elapsed(self) -> float:
+        """Seconds since the run began."""
+        return round(time.monotonic() - self.began, 4)
+
+    def write(self, record: model.Record) -> None:
+        """Write a record and show it to whoever listens."""
+        if self.writer is not None:
+            self.writer.write(record)
+            for listener in self.listeners:
+                listener(record)
+
+    def _header(self, planned: int) -> model.Header:
+        bench = self.bench
+        qemu = layout = None
+        if isinstance(bench, VmBench):
+            qemu = model.QemuFacts(
+                version=bench.qemu_version, accel=self.options.accel, machine="q35"
+            )
+            layout = model.TopologyFacts(
+                name=bench.topology.name,
+                sha256=bench.topology.sha256,
+                left_out=list(bench.topology.left_out),
+            )
+        booted = bench.booted
+        return model.Header(
+            suite_version=__version__,
+            started=self.started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            command=[Path(sys.argv[0]).name, *sys.argv[1:]],
+            mode="host" if bench.mode == "host" else "vm" if bench.mode == "vm" else "remote",
+            kernel=model.KernelFacts(
+                spec=bench.spec, origin=bench.origin, release=booted.release,
+                version=booted.version, machine=booted.machine, config=booted.config,
+                taint=booted.taint,
+            ),
+            qemu=qemu,
+            topology=layout,
+            devices=[
+                model.DeviceFacts(
+                    name=d.name, bdf=d.bdf, roles=sorted(d.roles), vendor=d.vendor,
+                    device=d.device, group=d.group, driver="vfio-pci",
+                )
+                for d in bench.devices
+            ],
+            planned=planned,
+            require=list(self.options.require),
+        )  # fmt: skip

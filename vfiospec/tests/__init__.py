@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Tests of vfiospec itself. They need no VFIO device and no privileges."""
