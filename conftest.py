@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The fixtures of the suites, in layers: the run, the device, the kernel's health."""
 
-import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -16,7 +15,7 @@ from vfiospec.lab.bench import BenchDevice
 from vfiospec.rules.model import Rule
 from vfiospec.session import options
 from vfiospec.session.findings import FindingError
-from vfiospec.session.plugin import NO_DEVICE, PLUGIN, SuitePlugin, in_suites
+from vfiospec.session.plugin import NO_DEVICE, PLUGIN, SuitePlugin, in_suites, suites_asked_for
 from vfiospec.session.run import Run
 
 
@@ -28,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Make the run known, if suites are among what is asked for."""
     config.addinivalue_line("markers", "devices(roles, without): the devices a test runs on")
-    if not any("suites" in os.fspath(arg) for arg in config.args):
+    if not suites_asked_for(config):
         return
     try:
         config.pluginmanager.register(SuitePlugin(config, options.read(config)), PLUGIN)

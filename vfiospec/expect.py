@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Judgements in the ABI's own words, shared by the suites and the fuzz oracles."""
 
+import ctypes
 from collections.abc import Iterable
 
 from vfiospec.abi.base import AbiStruct
@@ -59,8 +60,13 @@ def reply(call: Call, expected: AbiStruct) -> None:
     """The call succeeds with just this structure, and leaves all behind it as it was."""
     got = accepted(call).unpack(type(expected))
     for member in expected.members():
-        equal(f"{call}: {member.name}", getattr(got, member.name), getattr(expected, member.name))
+        equal(f"{call}: {member.name}", _field(got, member.name), _field(expected, member.name))
     untouched(call, expected.sizeof())
+
+
+def _field(struct: AbiStruct, name: str) -> object:
+    value = getattr(struct, name)
+    return list(value) if isinstance(value, ctypes.Array) else value  # arrays have no ==
 
 
 def equal(what: str, actual: object, expected: object) -> None:

@@ -152,7 +152,8 @@ def run(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
         "--topology", topology, "--accel", accel.value, "--cpus", str(cpus),
         "--deadline", str(deadline), "--max-reboots", str(max_reboots),
         "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"),
-        "-p", "no:terminal", "-p", "no:cacheprovider",
+        # Each call has its own deadline; a time limit on tests would only hide which call it was.
+        "-p", "no:terminal", "-p", "no:cacheprovider", "--timeout", "0",
     ]  # fmt: skip
     if kernel is not None:
         arguments += ["--kernel", kernel]

@@ -191,6 +191,18 @@ class LocalExecutor:
             out[fixup.offset : fixup.offset + size] = self._fixed(fixup).to_bytes(size, "little")
         return bytes(out)
 
+    def _without_fixups(self, data: bytes, original: bytes, fixups: Sequence[o.Fixup]) -> bytes:
+        """The answer with the caller's own bytes where the kernel left alone what fixups wrote.
+
+        Numbers and addresses of this process mean nothing elsewhere.
+        """
+        out, fixed = bytearray(data), self._with_fixups(original, fixups)
+        for fixup in fixups:
+            place = slice(fixup.offset, fixup.offset + (4 if fixup.kind == FixupKind.FD else 8))
+            if out[place] == fixed[place]:
+                out[place] = original[place]
+        return bytes(out)
+
     # -- inline buffers between canaries
 
     def _buffer(self, data: bytes) -> int:
@@ -239,13 +251,18 @@ class LocalExecutor:
         elif at is None:
             buffer = self._buffer(self._with_fixups(data, op.fixups) if op.fixups else data)
             reply = self._after(_ioctl(fd, op.request, buffer), len(data))
+            if op.fixups:
+                shown = self._without_fixups(reply.bytes, data, op.fixups)
+                reply = Reply(reply.ret, reply.errno, shown, reply.spill)
         else:
             fault = self._put(self._address(at), self._with_fixups(data, op.fixups))
             if fault:
                 return fault
             reply = self._result(_ioctl(fd, op.request, self._address(at)))
-            back = self._get(self._address(at), len(data))
-            reply = Reply(reply.ret, reply.errno, back.data)
+            back = self._get(self._address(at), len(data)).data
+            if back is not None and op.fixups:
+                back = self._without_fixups(back, data, op.fixups)
+            reply = Reply(reply.ret, reply.errno, back)
         if op.out is not None and reply.ret >= 0:
             kept = self._keep_fd(op.out, reply.ret)
             return Reply(kept.ret, kept.errno, reply.data, reply.spill)

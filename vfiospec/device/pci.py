@@ -107,11 +107,13 @@ class PciDevice:
         """Offset of the first extended capability of each id."""
         found: dict[int, int] = {}
         offset = pci.PCI_CFG_SPACE_SIZE
-        while offset and offset + 4 <= len(self.config):
+        seen: set[int] = set()
+        while pci.PCI_CFG_SPACE_SIZE <= offset <= len(self.config) - 4 and offset not in seen:
+            seen.add(offset)
             header = self.u32(offset)
-            if not header or header & 0xFFFF in found:
+            if not header:
                 break
-            found[header & 0xFFFF] = offset
+            found.setdefault(header & 0xFFFF, offset)
             offset = header >> 20 & ~3
         return found
 
@@ -143,7 +145,7 @@ class PciDevice:
 
     @property
     def msix_bars(self) -> set[int]:
-        """The BARs that hold its MSI-X table and pending bits."""
+        """The BAR that holds its MSI-X table; empty without one."""
         at = self.capabilities.get(pci.PCI_CAP_ID_MSIX)
         if at is None:
             return set()
@@ -175,6 +177,7 @@ class PciDevice:
             "vga": self.is_vga,
             "sriov": pci.PCI_EXT_CAP_ID_SRIOV in self.extended_capabilities,
             "flr": self.has_flr,
+            "pm": pci.PCI_CAP_ID_PM in self.capabilities,
         }
         return frozenset(role for role, present in has.items() if present)
 

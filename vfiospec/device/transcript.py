@@ -171,6 +171,11 @@ def load(path: Path) -> tuple[Target, list[Step]]:
 
 def translate(op: AnyOp, old: Sequence[TranscriptDevice], new: Sequence[TranscriptDevice]) -> AnyOp:
     """The same operation for devices that lie elsewhere: their group numbers and addresses."""
+    if isinstance(op, o.In):
+        return msgspec.structs.replace(op, ops=tuple(translate(each, old, new) for each in op.ops))
+    if isinstance(op, o.Race):
+        programs = tuple(tuple(translate(each, old, new) for each in p) for p in op.programs)
+        return msgspec.structs.replace(op, programs=programs)
     by_name = {d.name: d for d in new}
     for before in old:
         after = by_name.get(before.name)

@@ -24,7 +24,7 @@ from vfiospec.lab.cache import LabError
 from vfiospec.lab.gate import refusals
 from vfiospec.lab.kernel import Kernel
 from vfiospec.lab.native import build_executor
-from vfiospec.lab.qemu import Machine, Vm, qemu_binary, qemu_version
+from vfiospec.lab.qemu import Machine, Vm, check_kvm, qemu_binary, qemu_version
 from vfiospec.lab.state import RunState
 from vfiospec.lab.topology import PROBED_ROLES, Topology
 
@@ -186,6 +186,8 @@ class VmBench(Bench):
         self._say = say
         self._vm: Vm | None = None
         self._state: RunState | None = None
+        if accel == "kvm":
+            check_kvm()
         binary = qemu_binary()
         self.qemu_version = qemu_version(binary)
         self.topology = layout.without(topology.models(binary))

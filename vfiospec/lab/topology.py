@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent / "topologies"
 # checked against it at every boot; the second is known only of the emulated models.
 PROBED_ROLES = (
     "pcie", "conventional", "intx", "msi", "msix", "multivector-msi", "rom", "io-bar", "bar64",
-    "subpage", "vga", "sriov", "flr",
+    "subpage", "vga", "sriov", "flr", "pm",
 )  # fmt: skip
 STATED_ROLES = ("irq-stimulus", "dma-stimulus", "aer", "unplug")
 
@@ -108,7 +108,7 @@ def load(spec: str) -> Topology:
     data = path.read_bytes()
     try:
         topology = msgspec.toml.decode(data, type=Topology)
-    except msgspec.DecodeError as e:
+    except (msgspec.DecodeError, UnicodeDecodeError) as e:
         raise LabError(f"{path}: {e}") from e
     _check(path, topology)
     digest = hashlib.sha256(data).hexdigest()
@@ -122,14 +122,15 @@ def _check(path: Path, topology: Topology) -> None:
     for item in (*topology.bridge, *topology.device):
         if item.name in names:
             raise LabError(f"{path}: two devices are called {item.name!r}")
-        if (item.behind, item.slot) in seen:
+        place = item.behind, item.slot.rjust(4, "0")  # 4.0 is 04.0
+        if place in seen:
             raise LabError(f"{path}: {item.name!r} is at slot {item.slot}, which is taken")
         if item.behind is not None and item.behind not in bridges:
             raise LabError(
                 f"{path}: {item.name!r} is behind {item.behind!r}, no bridge declared before it"
             )
         names.add(item.name)
-        seen.add((item.behind, item.slot))
+        seen.add(place)
         if isinstance(item, Bridge):
             bridges.add(item.name)
     for device in topology.device:

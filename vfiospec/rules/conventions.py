@@ -36,7 +36,7 @@ _RETURN_VALUES: Final = Thread(
     "[PATCH v6 2/3] drivers/vfio: EEH support for VFIO PCI device",
     "Alexander Graf",
     "2014-05-23",
-    quote="< 0 means error, == 0 means success, > 0 means return payload",
+    quote="< 0 means error == 0 means success > 0 means return payload",
 )
 
 ARGSZ_TOO_SMALL = rule(

@@ -31,6 +31,7 @@ INSIDE = rule(
     Source(
         "include/uapi/linux/vfio.h",
         "VFIO_TYPE",
-        quote="argsz) in the structure that's passed in",
+        quote="It's *always* the caller's responsibility to indicate the size of the structure "
+        "passed by setting argsz appropriately",
     ),
 )

@@ -54,8 +54,10 @@ class Answer:
     why: str = ""
 
     def holds_on(self, version: tuple[int, int]) -> bool:
-        """Whether a kernel is within the bounds."""
-        return all(_within(bound, version) for bound in self.kernels.split(",") if bound)
+        """Whether a kernel is within the bounds. ValueError if one of them is malformed."""
+        # A list: a bound that is malformed shall not hide behind one that does not hold.
+        within = [_within(bound, version) for bound in self.kernels.split(",") if bound]
+        return all(within)
 
 
 _BOUND = re.compile(r"(<|<=|>|>=|==)(\d+)\.(\d+)")

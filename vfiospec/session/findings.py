@@ -55,7 +55,7 @@ def load(folder: Path) -> tuple[Finding, ...]:
     for path in sorted(folder.glob("*.toml")):
         try:
             read = msgspec.toml.decode(path.read_bytes(), type=_File)
-        except msgspec.DecodeError as e:
+        except (msgspec.DecodeError, UnicodeDecodeError) as e:
             raise FindingError(f"{path}: {e}") from e
         for finding in read.finding:
             _check(path, finding, found)

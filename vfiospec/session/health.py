@@ -10,12 +10,13 @@ from vfiospec.device.port import Port
 
 TAINTED = "/proc/sys/kernel/tainted"
 _TROUBLE = re.compile(
-    r"^(BUG:|WARNING:|INFO: task .* blocked|INFO: rcu|INFO: possible|INFO: trying to register|"
+    r"^(BUG:|WARNING:|INFO: task .* blocked|(rcu: )?INFO: rcu|INFO: possible|"
+    r"INFO: trying to register|"
     r"KASAN:|UBSAN:|Oops|Kernel panic|general protection|kernel BUG|divide error|"
     r"invalid opcode|Unable to handle|unable to handle|refcount_t:|list_(add|del) corruption|"
-    r"DEBUG_LOCKS|watchdog: BUG|stack segment|kmemleak:|page_pool|BUG )"
+    r"DEBUG_LOCKS|(NMI )?watchdog: .*(BUG:|LOCKUP)|stack segment|kmemleak:|page_pool|BUG )"
 )
-_DMAR = re.compile(r"^(DMAR:.*(fault|FAULT|PTE|Request)|AMD-Vi: .*(event|FAULT))")
+_DMAR = re.compile(r"^(DMAR:.*(fault|FAULT|PTE|Request)|(\S+ \S+: )?AMD-Vi: .*([Ee]vent|FAULT))")
 _SEEK_END = 2
 
 

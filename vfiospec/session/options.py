@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What a run is told on the command line, by `vfiospec run` and by pytest alike."""
 
+import argparse
+import math
 import re
 import shlex
 from dataclasses import dataclass
@@ -72,32 +74,48 @@ def add(parser: pytest.Parser) -> None:
         help="a skip in this chapter is a failure",
     )
     # A hook of our own tests: the guest panics when the test with this id starts.
-    group.addoption("--panic-in", default="", help=pytest_suppressed())
+    group.addoption("--panic-in", default="", help=argparse.SUPPRESS)
 
 
-def pytest_suppressed() -> str:
-    """What argparse takes for an option that --help leaves out."""
-    return "==SUPPRESS=="
+def _devices(addresses: list[str]) -> tuple[str, ...]:
+    for bdf in addresses:
+        if not _BDF.fullmatch(bdf):
+            raise LabError(f"--device {bdf}: not an address such as 0000:3b:00.0 (see lspci -D)")
+        if addresses.count(bdf) > 1:
+            raise LabError(f"--device {bdf} is there twice")
+    return tuple(addresses)
+
+
+def _check_numbers(config: pytest.Config) -> None:
+    for name in ("cpus", "deadline"):
+        if not 0 < config.getoption(name) < math.inf:  # nan is neither
+            raise LabError(f"--{name} {config.getoption(name)}: more than 0, please")
+    if config.getoption("max_reboots") < 0:
+        raise LabError(f"--max-reboots {config.getoption('max_reboots')}: 0 or more, please")
+
+
+def _words(command: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(command))
+    except ValueError as e:
+        raise LabError(f"--executor {command}: {e}") from e
 
 
 def read(config: pytest.Config) -> Options:
     """Read them back. LabError for values that cannot be."""
-    devices = tuple(config.getoption("device"))
-    for bdf in devices:
-        if not _BDF.fullmatch(bdf):
-            raise LabError(f"--device {bdf}: not an address such as 0000:3b:00.0 (see lspci -D)")
+    devices = _devices(config.getoption("device"))
     kernel = config.getoption("kernel") or ("host" if devices else "debian")
-    executor = tuple(shlex.split(config.getoption("executor")))
+    executor = _words(config.getoption("executor"))
     if kernel == "host" and not devices:
         raise LabError("--kernel host judges devices you name: add --device 0000:3b:00.0")
     if devices and kernel != "host":
         raise LabError(f"--device names one of this machine's; --kernel {kernel} boots a guest")
     if executor and not devices:
         raise LabError("--executor needs --device: which devices over there?")
-    for name in ("cpus", "deadline"):
-        if config.getoption(name) <= 0:
-            raise LabError(f"--{name} {config.getoption(name)}: more than 0, please")
+    _check_numbers(config)
     modules = config.getoption("modules")
+    if modules and devices:
+        raise LabError("--modules go into a guest; --device judges the modules that are loaded")
     out = config.getoption("out")
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     return Options(

@@ -50,7 +50,8 @@ class Judged:
 
     def failed(self, outcome: model.OutcomeName, message: str) -> None:
         """The first trouble names the outcome; an error outranks a failure."""
-        if self.outcome in ("passed", "skipped") or outcome == "error":
+        outranks = outcome == "error" and self.outcome == "failed"
+        if self.outcome in ("passed", "skipped") or outranks:
             self.outcome, self.message = outcome, message
 
     def see(self, report: pytest.TestReport, error: BaseException | None) -> None:

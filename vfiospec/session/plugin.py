@@ -93,10 +93,11 @@ class SuitePlugin:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Boot before the first test, put everything back after the last."""
-        if session.config.option.collectonly or not session.items or session.testsfailed:
+        planned = sum(map(in_suites, session.items))
+        if session.config.option.collectonly or not planned or session.testsfailed:
             return (yield)
         try:
-            self.run.begin(len(session.items))
+            self.run.begin(planned)
         except LabError as e:
             self.problem = str(e)
             self._end()
@@ -141,7 +142,8 @@ class SuitePlugin:
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Give pytest our exit code, where a run took place."""
         if self.run.writer is not None or self.problem:
-            session.exitstatus = self.exit_code()
+            # Tests that are not the suites' may have run too, and failed.
+            session.exitstatus = self.exit_code() or exitstatus
         elif exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = CANNOT_JUDGE
 
@@ -153,6 +155,8 @@ class SuitePlugin:
     ) -> Generator[None, object, object]:
         """Announce a test before it starts, write its outcome as it ends."""
         del nextitem
+        if not in_suites(item):
+            return (yield)
         self.judged = Judged(item, test_id(item), self.run.elapsed())
         self.run.write(model.Start(id=self.judged.id, t=self.run.elapsed()))
         try:
@@ -162,8 +166,10 @@ class SuitePlugin:
             self.judged = None
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self) -> None:
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Have a kernel that answers, and a transcript that begins with this test."""
+        if not in_suites(item):
+            return
         self.run.ensure_up()
         self.run.port.steps.clear()
         if self.judged and self.options.panic_in == self.judged.id:
@@ -276,6 +282,16 @@ class SuitePlugin:
             return ["--kernel", "host", *out]
         modules = ["--modules", str(options.modules)] if options.modules else []
         return ["--kernel", options.kernel, *modules, "--topology", options.topology]
+
+
+def suites_asked_for(config: pytest.Config) -> bool:
+    """Whether something pytest was told to collect is in suites/, or holds it."""
+    suites = (config.rootpath / "suites").resolve()
+    for argument in config.args:
+        path = (config.invocation_params.dir / argument.partition("::")[0]).resolve()
+        if path == suites or suites in path.parents or path in suites.parents:
+            return True
+    return False
 
 
 def in_suites(node: pytest.Item) -> bool:

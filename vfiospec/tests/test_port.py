@@ -94,18 +94,30 @@ def test_what_is_written_past_the_buffer_is_told(port: Port, tmp_path: Path) -> 
     assert reply.spill == ((2, b"\0\0"),)
 
 
-def test_an_address_and_an_fd_are_filled_in(port: Port) -> None:
-    """An iovec in memory, pointing into that memory: preadv on an eventfd."""
-    port.run([o.Eventfd(1, 7), o.Alloc(2, PAGE)])
-    port.do(o.Open(3, "/dev/zero"))
-    base = port.do(o.Alloc(4, PAGE)).ret
-    port.do(o.Poke(Ref(2, 64), b"\xee" * 16))
-    null = port.do(o.Open(5, "/dev/null", os.O_RDWR))
-    fixups = (Fixup(0, FixupKind.ADDRESS, 4, 8), Fixup(8, FixupKind.FD, 5))
-    reply = port.do(o.Ioctl(5, 0x5B5B, data=bytes(16), fixups=fixups))
-    assert reply.errno == errno.ENOTTY
-    assert int.from_bytes(reply.bytes[:8], "little") == base + 8
-    assert int.from_bytes(reply.bytes[8:12], "little") == null.ret
+def test_an_address_is_filled_in(port: Port, tmp_path: Path) -> None:
+    """An iovec that points into its own memory, proven by writev(2)."""
+    (tmp_path / "f").write_bytes(b"")
+    port.run([o.Open(1, "/dev/null"), o.Alloc(2, PAGE), o.Open(3, str(tmp_path / "f"), os.O_RDWR)])
+    port.do(o.Poke(Ref(2, 64), b"hello"))
+    vector = bytes(8) + (5).to_bytes(8, "little")
+    fixups = (Fixup(0, FixupKind.ADDRESS, 2, 64),)
+    reply = port.do(o.Ioctl(1, TCGETS, data=vector, fixups=fixups, at=Ref(2, 0)))
+    assert reply == Reply(-1, errno.ENOTTY, vector), "the answer shows no address of that process"
+    call = (Fixup(0, FixupKind.FD, 3), Fixup(0, FixupKind.ADDRESS, 2), 1)
+    assert port.do(o.Syscall("writev", call)).ret == 5
+    assert (tmp_path / "f").read_bytes() == b"hello"
+
+
+def test_a_files_number_is_filled_in(port: Port) -> None:
+    number = port.do(o.Open(1, "/dev/null")).ret
+    port.do(o.Alloc(2, PAGE))
+    fixups = (Fixup(4, FixupKind.FD, 1),)
+    for at in (Ref(2, 0), None):
+        reply = port.do(o.Ioctl(1, TCGETS, data=b"\xee" * 12, fixups=fixups, at=at))
+        assert reply == Reply(-1, errno.ENOTTY, b"\xee" * 12)
+    assert (
+        port.do(o.Peek(Ref(2), 12)).data == b"\xee" * 4 + number.to_bytes(4, "little") + b"\xee" * 4
+    )
 
 
 def test_a_fixup_outside_of_its_buffer_is_refused(port: Port) -> None:

@@ -64,6 +64,7 @@ void op_ioctl(struct reader *r, struct result *res)
 		data = get_blob(r, &len);
 	fixups = *r;
 	skip(r, 0);
+	fixups.end = r->at;
 	at = get_ref(r);
 	keep = is_nil(r) ? 0 : get_int(r) + 1;
 	if (r->broken || !fd_of(res, id, &fd))
@@ -91,6 +92,7 @@ void op_ioctl(struct reader *r, struct result *res)
 	done(res, ioctl(fd, request, arg));
 	if (data && !at.set) {
 		find_spill(res, len);
+		undo_fixups(&fixups, buf, data, len);
 		give(res, buf, len);
 	} else if (data) {
 		uint8_t *copy = buffer(len < SCRATCH ? len : 0);
@@ -99,10 +101,12 @@ void op_ioctl(struct reader *r, struct result *res)
 			int64_t ret = res->ret;
 
 			GUARDED(res, memcpy(copy, buf, len));
-			if (res->sig)
+			if (res->sig) {
 				res->sig = 0; // the page is not readable: the answer has no bytes
-			else
+			} else {
+				undo_fixups(&fixups, copy, data, len);
 				give(res, copy, len);
+			}
 			res->ret = ret;
 		}
 	}

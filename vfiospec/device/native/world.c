@@ -225,44 +225,80 @@ struct handle *keep_mapping(struct result *res, uint32_t out)
 	return h;
 }
 
-// [[offset, kind, handle, addend], ...]: kind 0 puts an fd (s32), kind 1 an address (u64).
-bool apply_fixups(struct reader *r, struct result *res, uint8_t *data, size_t len)
+struct fixup {
+	uint64_t offset, kind;
+	uint32_t handle;
+	int64_t addend;
+};
+
+static struct fixup get_fixup(struct reader *r)
 {
-	uint32_t n = get_array(r);
+	struct fixup f = { 0 };
 
-	for (; n && !r->broken; n--) {
-		uint64_t offset, kind;
-		uint32_t id;
-		int64_t addend;
-
-		if (get_array(r) != 4) {
-			r->broken = true;
-			break;
-		}
-		offset = get_int(r);
-		kind = get_int(r);
-		id = get_int(r);
-		addend = get_int(r);
-		if (res->fault[0])
-			continue;
-		if (offset > len || len - offset < (kind ? 8 : 4)) {
-			fault(res, "fixup at %llu is outside of %zu bytes", (unsigned long long)offset, len);
-		} else if (kind == 0) {
-			int fd = -1;
-
-			if (fd_of(res, id, &fd))
-				memcpy(data + offset, &fd, 4);
-		} else {
-			struct handle *h = known(id, MAPPING);
-			uint64_t address;
-
-			if (!h) {
-				fault(res, "handle %u is not a mapping", id);
-				continue;
-			}
-			address = (uintptr_t)h->base + addend;
-			memcpy(data + offset, &address, 8);
-		}
+	if (get_array(r) != 4) {
+		r->broken = true;
+		return f;
 	}
+	f.offset = get_int(r);
+	f.kind = get_int(r);
+	f.handle = get_int(r);
+	f.addend = get_int(r);
+	return f;
+}
+
+// What a fixup writes: kind 0 an fd (4 bytes), kind 1 an address (8). 0 if it cannot be.
+static size_t fixed_value(struct result *res, const struct fixup *f, uint64_t *value)
+{
+	struct ref ref = { true, f->handle, f->addend };
+	uint8_t *p = NULL;
+	int fd = -1;
+
+	if (f->kind == 0) {
+		*value = 0;
+		if (!fd_of(res, f->handle, &fd))
+			return 0;
+		*value = (uint32_t)fd;
+		return 4;
+	}
+	if (!resolve(res, ref, &p))
+		return 0;
+	*value = (uintptr_t)p;
+	return 8;
+}
+
+bool apply_fixups(const struct reader *list, struct result *res, uint8_t *data, size_t len)
+{
+	struct reader r = *list;
+
+	for (uint32_t n = get_array(&r); n && !r.broken && !res->fault[0]; n--) {
+		struct fixup f = get_fixup(&r);
+		uint64_t value;
+		size_t size = fixed_value(res, &f, &value);
+
+		if (size && (f.offset > len || len - f.offset < size))
+			fault(res, "fixup at %llu is outside of %zu bytes", (unsigned long long)f.offset, len);
+		else
+			memcpy(data + (size ? f.offset : 0), &value, size);
+	}
+	if (r.broken)
+		fault(res, "malformed fixups");
 	return !res->fault[0];
+}
+
+// Where the kernel left alone what a fixup wrote, the answer shows what the caller wrote: numbers
+// and addresses of this process mean nothing elsewhere.
+void undo_fixups(const struct reader *list, uint8_t *data, const uint8_t *original, size_t len)
+{
+	struct reader r = *list;
+	struct result scratch_result = { 0 };
+
+	for (uint32_t n = get_array(&r); n && !r.broken; n--) {
+		struct fixup f = get_fixup(&r);
+		uint64_t value;
+		size_t size = fixed_value(&scratch_result, &f, &value);
+
+		if (size && f.offset <= len && len - f.offset >= size &&
+		    !memcmp(data + f.offset, &value, size))
+			memcpy(data + f.offset, original + f.offset, size);
+	}
 }

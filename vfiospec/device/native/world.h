@@ -87,4 +87,5 @@ bool resolve(struct result *res, struct ref ref, uint8_t **address);
 bool fd_of(struct result *res, uint32_t id, int *fd);
 void keep_fd(struct result *res, uint32_t out, int fd);
 struct handle *keep_mapping(struct result *res, uint32_t out);
-bool apply_fixups(struct reader *r, struct result *res, uint8_t *data, size_t len);
+bool apply_fixups(const struct reader *list, struct result *res, uint8_t *data, size_t len);
+void undo_fixups(const struct reader *list, uint8_t *data, const uint8_t *original, size_t len);
