@@ -83,9 +83,12 @@ class Narrator:
             argument = repr(struct.unpack(op.data))
             if reply is not None and reply.ret >= 0 and reply.data is not None:
                 argument += f" => {struct.unpack(reply.data)!r}"
+        elif op.data.endswith(b"\0") and _is_text(op.data[:-1]):
+            argument = repr(op.data[:-1].decode())
         else:
             argument = _bytes(op.data)
-        return f"{name}({kind} {op.fd}, {argument})"
+        made = "" if op.out is None else f", as {op.out}"
+        return f"{name}({kind} {op.fd}, {argument}{made})"
 
     def _answer(self, op: AnyOp, reply: Reply | None) -> str:
         if reply is None:
@@ -100,6 +103,10 @@ class Narrator:
         if reply.data is not None and not isinstance(op, o.Ioctl):
             text += f" {_bytes(reply.data)}"
         return text
+
+
+def _is_text(data: bytes) -> bool:
+    return data != b"" and data.isascii() and data.decode().isprintable()
 
 
 def _kind_of(path: str) -> str:

@@ -89,6 +89,7 @@ def _text(outcome: Outcome) -> str:
         ("rerun", outcome.rerun),
     )
     lines = [f"{name}: {value}" for name, value in named if value is not None]
+    lines += [*outcome.promises, *(f"call: {call}" for call in outcome.calls)]
     return "\n".join([*lines, outcome.details] if outcome.details else lines)
 
 

@@ -29,6 +29,7 @@ from vfiospec.results.reader import Run
 
 _STYLES = {"PASS": "bold green", "FAIL": "bold red", "PARTIAL": "bold yellow", "SKIP": "bold"}
 _INTERVAL = 5.0
+_CALLS = 4  # the last calls of a test, shown with its failure; the transcript has all
 
 
 class LiveProgress:
@@ -133,8 +134,8 @@ def summary(run: Run, out_dir: Path, console: Console) -> None:
     if run.outcomes:
         console.print()
         console.print(_chapters(run))
-    for outcome in run.unexpected():
-        _unexpected(console, outcome)
+    for alike in _alike(run.unexpected()):
+        _unexpected(console, alike)
     deviations = (o.finding or o.message or "no finding named" for o in _of(run, "xfailed"))
     _grouped(console, "Known deviations (xfailed)", deviations)
     _grouped(console, "Skipped", (o.message or "no reason given" for o in _of(run, "skipped")))
@@ -190,7 +191,28 @@ def _chapters(run: Run) -> Table:
     return table
 
 
-def _unexpected(console: Console, outcome: Outcome) -> None:
+def _promises(outcome: Outcome) -> list[tuple[str, str]]:
+    """The rules and their sources, labelled."""
+    lines = outcome.promises or outcome.rules
+    sources = [x.startswith("see ") for x in lines]
+    return [
+        ("see" if source else "rule", line.removeprefix("see ") if source else line)
+        for line, source in zip(lines, sources, strict=True)
+    ]
+
+
+def _alike(outcomes: Iterable[Outcome]) -> list[list[Outcome]]:
+    """Outcomes that broke the same rules in the same way, together: one bug, many devices."""
+    groups: dict[object, list[Outcome]] = {}
+    for outcome in outcomes:
+        same = outcome.outcome, tuple(outcome.rules), outcome.expected, outcome.actual
+        key = same if outcome.actual is not None else outcome.id
+        groups.setdefault(key, []).append(outcome)
+    return list(groups.values())
+
+
+def _unexpected(console: Console, alike: list[Outcome]) -> None:
+    outcome = alike[0]
     console.print()
     _say(console, f"{outcome.outcome.upper()} {outcome.id}", "bold red")
     if outcome.device is not None:
@@ -198,17 +220,22 @@ def _unexpected(console: Console, outcome: Outcome) -> None:
     if outcome.outcome == "xpassed":
         gone = outcome.finding or "the known deviation"
         _wrapped(console, "finding", f"{gone} did not show: drop the expectation if it is fixed")
+    told = outcome.expected is not None  # the message says the same in one line
+    calls = outcome.calls[-_CALLS:]
     for label, value in (
         ("expected", outcome.expected),
         ("actual", outcome.actual),
-        *(("rule", rule) for rule in outcome.rules),
-        ("message", outcome.message),
+        ("message", None if told else outcome.message),
+        *_promises(outcome),
+        *(("call", call) for call in calls),
         ("trace", outcome.transcript),
     ):
         if value:
             _wrapped(console, label, value)
     if outcome.rerun:
         _say(console, f"  {'rerun':<9} {one_line(outcome.rerun)}")  # not wrapped: to be copied
+    for other in alike[1:]:
+        _say(console, f"  {'alike':<9} {other.id}")
 
 
 def _grouped(console: Console, title: str, reasons: Iterable[str]) -> None:

@@ -117,7 +117,11 @@ class Start(_Record, frozen=True, kw_only=True):
 
 
 class Outcome(_Record, frozen=True, kw_only=True):
-    """The judgement on one test. duration and t in seconds, boot is the n of its boot record."""
+    """The judgement on one test. duration and t in seconds, boot is the n of its boot record.
+
+    Of anything but a pass or a skip, promises are the rules in words with their sources, and calls
+    what the test did to the kernel, decoded, a line each.
+    """
 
     id: TestId
     nodeid: str
@@ -128,6 +132,8 @@ class Outcome(_Record, frozen=True, kw_only=True):
     expected: str | None = None
     actual: str | None = None
     message: str | None = None
+    promises: list[str] = msgspec.field(default_factory=list)
+    calls: list[str] = msgspec.field(default_factory=list)
     details: str | None = None
     log: list[str] = msgspec.field(default_factory=list)
     dmar: list[str] = msgspec.field(default_factory=list)

@@ -3,6 +3,7 @@
 
 import re
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from vfiospec.device.port import TargetLostError
 from vfiospec.expect import Mismatch
 from vfiospec.results import model
+from vfiospec.rules.model import registered
 from vfiospec.session.marks import rules_of
 
 
@@ -47,6 +49,7 @@ class Judged:
     broken: list[str] = field(default_factory=list)  # rules that broke besides the test's own
     lost: str = ""
     transcript: str | None = None
+    calls: list[str] = field(default_factory=list)
 
     def failed(self, outcome: model.OutcomeName, message: str) -> None:
         """The first trouble names the outcome; an error outranks a failure."""
@@ -77,6 +80,12 @@ class Judged:
             self.failed(kind, f"{type(error).__name__}: {error}")  # type: ignore[arg-type]
             self.details.append(report.longreprtext)
 
+    def _promises(self) -> Iterator[str]:
+        broken = (registered()[rule_id] for rule_id in self.broken)
+        for rule in dict.fromkeys((*broken, *rules_of(self.item))):
+            yield f"{rule.id} ({rule.strength}): {rule.text}"
+            yield from (f"see {source}" for source in rule.sources)
+
     def record(
         self, device: model.DeviceRef | None, boot: int, now: float, rerun: str
     ) -> model.Outcome:
@@ -93,6 +102,8 @@ class Judged:
             expected=self.expected,
             actual=self.actual,
             message=self.message,
+            promises=list(self._promises()) if bad else [],
+            calls=self.calls,
             details="\n".join(self.details) or None,
             log=self.log if bad else [],
             dmar=self.dmar,

@@ -204,12 +204,16 @@ class SuitePlugin:
             judged.failed("failed", f"skipped, though required: {judged.message}")
             report.outcome = "failed"
         if report.failed:
-            for rule in rules_of(item):
-                cites = "\n".join(f"  see {source}" for source in rule.sources)
-                report.sections.append(
-                    (f"rule {rule.id} ({rule.strength})", f"{rule.text}\n{cites}")
-                )
+            self._explain(item, report)
         return report
+
+    def _explain(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        """Show under pytest's own terminal what a run of `vfiospec run` shows."""
+        for rule in rules_of(item):
+            cites = "\n".join(f"  see {source}" for source in rule.sources)
+            report.sections.append((f"rule {rule.id} ({rule.strength})", f"{rule.text}\n{cites}"))
+        calls = "\n".join(transcript.narrate(self.run.port.steps))
+        report.sections.append(("calls", calls))
 
     def _required(self, item: pytest.Item) -> bool:
         return item.path.parent.name in self.options.require
@@ -273,7 +277,8 @@ class SuitePlugin:
         path = Path("transcripts") / f"{judged.id}.jsonl"
         transcript.save(self.options.out / path, self.run.transcript_target(judged.id), steps)
         judged.transcript = str(path)
-        judged.details.append("\n".join(["calls:", *transcript.narrate(steps)]))
+        told = list(transcript.narrate(steps))
+        judged.calls = told[len(told) - len(self.run.port.steps) :]
 
     def _target_options(self) -> list[str]:
         options = self.options

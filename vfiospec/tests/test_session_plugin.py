@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""The plugin over made-up suites: what stops collection, and how a run ends."""
+
+from pathlib import Path
+
+import pytest
+
+from vfiospec.results.reader import read_run
+from vfiospec.tests.made_up_project import SKIPS, Project
+
+FINE = "@checks(rules.ALIVE)\ndef test_fine(port): pass\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """An empty one."""
+    return Project(tmp_path / "project")
+
+
+def test_a_good_run_ends_with_0(project: Project) -> None:
+    project.suite("made_up", FINE)
+    done = project.run("suites")
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+
+
+def test_a_run_of_skips_alone_judges_nothing(project: Project) -> None:
+    project.suite("made_up", SKIPS)
+    assert project.run("suites").returncode == 2
+
+
+def test_reboots_are_counted(project: Project) -> None:
+    """Without any left, what cannot be judged is an error that says so."""
+    kill = 'def test_kills(port, n):\n    port.do(o.WriteFile("/die", b""))\n'
+    project.suite(
+        "made_up", f'@pytest.mark.parametrize("n", [1, 2, 3])\n@checks(rules.ALIVE)\n{kill}'
+    )
+    assert project.run("suites", "--max-reboots", "1").returncode == 1
+    run = read_run(project.root / "out")
+    assert [one.boot for one in run.outcomes] == [1, 2, 2]
+    assert run.outcomes[2].message == ("LabError: not judged: all 1 reboots are used up")
+
+
+def test_a_test_without_a_rule_stops_collection(project: Project) -> None:
+    project.suite("made_up", "def test_of_nothing(): pass\n")
+    done = project.run("suites")
+    assert done.returncode == 4
+    assert done.stderr == (
+        "ERROR: suites/made_up/test_all.py::test_of_nothing: a suite test must name its rule\n\n"
+    )
+    assert not (project.root / "out").exists()
+
+
+def test_two_tests_with_one_id_stop_collection(project: Project) -> None:
+    """Ids have fewer characters than parameters, so two that differ may give one id."""
+    ids = '@pytest.mark.parametrize("n", [1, 2], ids=["a/b", "a b"])\n'
+    project.suite("made_up", f"{ids}@checks(rules.ALIVE)\ndef test_it(n): pass\n")
+    done = project.run("suites")
+    assert done.returncode == 4
+    path = "suites/made_up/test_all.py::test_it"
+    assert done.stderr == f"ERROR: {path}[a b] and {path}[a/b] have the id made_up.all.it.a-b\n\n"
+
+
+def test_a_taken_folder_is_refused(project: Project) -> None:
+    project.suite("made_up", FINE)
+    assert project.run("suites").returncode == 0
+    again = project.run("suites")
+    assert again.returncode == 2
+    assert "out already holds a run: choose another --out" in again.stdout + again.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--cpus", "0"], "vfiospec: --cpus 0: more than 0, please"),
+        (["--topology", "none"], "vfiospec: no topology 'none': it is neither a file nor one of"),
+    ],
+)
+def test_what_cannot_be_is_one_line(project: Project, words: list[str], says: str) -> None:
+    project.suite("made_up", SKIPS)
+    done = project.run("suites", *words)
+    assert done.returncode == 4
+    assert done.stderr.startswith(f"ERROR: {says}")
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+UNIT = "def test_unit():\n    assert {}\n"
+
+
+@pytest.mark.parametrize("asked", [["."], ["suites", "unit"], ["unit", "suites/made_up"]])
+def test_other_tests_beside_the_suites_are_not_judged(project: Project, asked: list[str]) -> None:
+    """They run, and count for the exit code; the results are the suites' alone."""
+    project.suite("made_up", FINE)
+    (project.root / "unit").mkdir()
+    (project.root / "unit" / "test_it.py").write_text(UNIT.format(0))
+    done = project.run(*asked)
+    assert done.returncode == 1
+    assert "1 failed, 1 passed" in done.stdout
+    run = read_run(project.root / "out")
+    assert [one.id for one in run.outcomes] == ["made_up.all.fine"]
+    assert (run.header.planned, run.shortfalls()) == (1, [])
+
+
+def test_other_tests_alone_boot_nothing(tmp_path: Path) -> None:
+    """Not even where a folder on the way is called suites."""
+    project = Project(tmp_path / "suites" / "project")
+    (project.root / "unit").mkdir()
+    (project.root / "unit" / "test_it.py").write_text(UNIT.format(1))
+    done = project.run(str(project.root / "unit"))
+    assert (done.returncode, "1 passed" in done.stdout) == (0, True)
+    assert not (project.root / "out").exists()
