@@ -55,9 +55,10 @@ class RemotePort(Port):
         self._channel = channel
         self._deadline = deadline
         self._number = 0
+        self._received = bytearray()
         self._until = time.monotonic() + deadline
         try:
-            self.hello = wire.decode_hello(wire.read_frame(self._read))
+            self.hello = wire.decode_hello(self._receive())
         except (OSError, EOFError, wire.WireError) as e:
             raise TargetLostError(f"the executor did not answer: {e or 'timed out'}") from e
 
@@ -65,36 +66,45 @@ class RemotePort(Port):
         """Change how long one message may take."""
         self._deadline = seconds
 
-    def _read(self, size: int) -> bytes:
-        data = b""
-        while len(data) < size:
+    def _receive(self) -> bytes:
+        while (payload := wire.take_frame(self._received)) is None:
             left = self._until - time.monotonic()
             if left <= 0:
                 raise TimeoutError("the deadline passed")
             self._channel.settimeout(left)
-            got = self._channel.recv(min(size - len(data), 1 << 16))
+            got = self._channel.recv(1 << 16)
             if not got:
                 raise EOFError("the stream ended")
-            data += got
-        return data
+            self._received += got
+        return payload
+
+    def _answer(self) -> Sequence[Reply]:
+        # Ctrl-C in the middle of an exchange leaves its answer on the way: pass over it.
+        while True:
+            number, replies = wire.decode_answer(self._receive())
+            if number >= self._number:
+                break
+        if number != self._number:
+            raise wire.WireError(f"an answer to message {number}, which was never sent")
+        return replies
 
     def exchange(self, ops: Sequence[AnyOp]) -> Sequence[Reply]:
         """Send them in one message and wait for the answer."""
-        self._number = self._number + 1 & 0x7FFFFFFF
+        self._number += 1
         allowed = self._deadline + sum(op.allowance() for op in ops)
         self._until = time.monotonic() + allowed
         try:
             self._channel.settimeout(allowed)
             self._channel.sendall(wire.encode_request(self._number, ops))
-            number, replies = wire.decode_answer(wire.read_frame(self._read))
+            replies = self._answer()
         except TimeoutError as e:
             raise TargetLostError(f"no answer within {allowed:.0f} s", ops) from e
         except (OSError, EOFError) as e:
             raise TargetLostError("the executor is gone", ops) from e
         except wire.WireError as e:
             raise TargetLostError(f"the executor sent garbage: {e}", ops) from e
-        if number != self._number or len(replies) != len(ops):
-            raise TargetLostError("the executor answered another message", ops)
+        if len(replies) != len(ops):
+            raise TargetLostError(f"{len(replies)} answers to {len(ops)} operations", ops)
         return replies
 
     def close(self) -> None:

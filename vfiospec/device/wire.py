@@ -43,6 +43,21 @@ def read_frame(read: Callable[[int], bytes]) -> bytes:
     return read(length)
 
 
+def take_frame(buffer: bytearray) -> bytes | None:
+    """Take one whole payload off the front of what was received; None if more has to come."""
+    if len(buffer) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack_from(buffer)
+    if length > MAX_FRAME:
+        raise WireError(f"a frame claims {length} bytes, over the limit of {MAX_FRAME}")
+    end = _LENGTH.size + length
+    if len(buffer) < end:
+        return None
+    payload = bytes(buffer[_LENGTH.size : end])
+    del buffer[:end]
+    return payload
+
+
 def encode_request(number: int, ops: Sequence[AnyOp]) -> bytes:
     """One request as a frame."""
     return frame(_encode((number, ops)))

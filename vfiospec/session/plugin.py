@@ -92,7 +92,7 @@ class SuitePlugin:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Boot before the first test, put everything back after the last."""
+        """Boot before the first test."""
         planned = sum(map(in_suites, session.items))
         if session.config.option.collectonly or not planned or session.testsfailed:
             return (yield)
@@ -100,15 +100,12 @@ class SuitePlugin:
             self.run.begin(planned)
         except LabError as e:
             self.problem = str(e)
-            self._end()
             pytest.exit(str(e), returncode=CANNOT_JUDGE)
         try:
             return (yield)
         except KeyboardInterrupt:
             self.interrupted = "Ctrl-C"
             raise
-        finally:
-            self._end()
 
     def _end(self) -> None:
         try:
@@ -140,7 +137,11 @@ class SuitePlugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Give pytest our exit code, where a run took place."""
+        """Put everything back, and give pytest our exit code, where a run took place.
+
+        Not before: of a test that was interrupted, pytest closes what is open only now.
+        """
+        self._end()
         if self.run.writer is not None or self.problem:
             # Tests that are not the suites' may have run too, and failed.
             session.exitstatus = self.exit_code() or exitstatus

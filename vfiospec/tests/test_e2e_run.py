@@ -90,8 +90,8 @@ def test_ctrl_c_leaves_a_partial_result_and_no_qemu(user: User) -> None:
     out = user.home / "out"
     with under_way(user, out) as process:
         process.send_signal(signal.SIGINT)
-        stdout, _ = process.communicate(timeout=30)
-    assert process.returncode == 2
+        stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 2, stderr
     run = read_run(out)
     assert run.partial
     assert run.footer is not None

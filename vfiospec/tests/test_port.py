@@ -321,6 +321,20 @@ def test_an_operation_past_its_deadline_is_lost() -> None:
     port.close()
 
 
+def test_an_interrupted_exchange_does_not_shift_the_answers() -> None:
+    """Ctrl-C while an answer is on its way; the next question gets its own."""
+    port = CommandPort([str(build_executor())])
+    port.do(o.Eventfd(1))
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    with pytest.raises(KeyboardInterrupt):
+        port.do(o.Poll((1,), select.POLLIN, 600))
+    signal.signal(signal.SIGALRM, before)
+    assert port.do(o.Pwrite(1, (7).to_bytes(8, "little"))).ret == 8
+    assert port.do(o.Pread(1, 8)).value == 7
+    port.close()
+
+
 def test_a_command_that_is_no_executor_is_told() -> None:
     with pytest.raises(TargetLostError, match="did not answer"):
         CommandPort(["echo", "hello there"], deadline=2)
