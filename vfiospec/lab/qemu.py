@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -16,7 +17,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
@@ -60,6 +61,14 @@ def check_kvm() -> None:
         raise LabError("--accel kvm: /dev/kvm cannot be opened by this user; use --accel tcg")
 
 
+class Sockets(NamedTuple):
+    """Numbers of the open sockets QEMU inherits."""
+
+    channel: int  # the virtio-serial port
+    line: int  # the second serial line, where a kernel without virtio console answers
+    monitor: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """What to boot."""
@@ -74,8 +83,8 @@ class Machine:
     share: bool = False  # this machine's files, to be read in the guest
     work: Path | None = None  # a folder of this machine the guest may write to
 
-    def arguments(self, binary: str, channel: int, monitor: int, console: Path) -> list[str]:
-        """QEMU's command line. `channel` and `monitor` are open sockets it inherits."""
+    def arguments(self, binary: str, sockets: Sockets, console: Path) -> list[str]:
+        """QEMU's command line."""
         words = [
             "console=ttyS0", "loglevel=4", "quiet", "intel_iommu=on", "oops=panic", "panic=-1",
             "nokaslr", "random.trust_cpu=on", "no_timer_check",
@@ -90,11 +99,13 @@ class Machine:
             "-kernel", str(self.image), "-initrd", str(self.initramfs),
             "-append", " ".join(words),
             "-chardev", f"file,id=console,path={_escaped(console)}", "-serial", "chardev:console",
-            "-chardev", f"socket,id=channel,fd={channel}",
+            "-chardev", f"socket,id=line,fd={sockets.line}", "-serial", "chardev:line",
+            "-chardev", f"socket,id=channel,fd={sockets.channel}",
             "-device", f"intel-iommu,intremap={'on' if self.topology.intremap else 'off'}",
             "-device", "virtio-serial-pci,addr=0x10",
             "-device", "virtserialport,chardev=channel,name=vfiospec",
-            "-chardev", f"socket,id=monitor,fd={monitor}", "-mon", "chardev=monitor,mode=control",
+            "-chardev", f"socket,id=monitor,fd={sockets.monitor}",
+            "-mon", "chardev=monitor,mode=control",
             *self._shares(),
             *self.topology.arguments(),
         ]  # fmt: skip
@@ -126,26 +137,27 @@ class Vm:
         self.machine = machine
         self.console = console
         binary = qemu_binary()
-        self._channel, theirs = socket_pair()
-        self._monitor, monitor = socket_pair()
+        pairs = [socket_pair() for _ in Sockets._fields]
+        self._channel, self._line, self._monitor = (mine for mine, _ in pairs)
+        sockets = Sockets(*(theirs.fileno() for _, theirs in pairs))
         self._errors: IO[bytes] = (console.parent / f"{console.stem}.qemu.log").open("w+b")
         console.touch()
         self.started = time.monotonic()
         try:
             self.process = subprocess.Popen(  # noqa: S603
-                machine.arguments(binary, theirs.fileno(), monitor.fileno(), console),
+                machine.arguments(binary, sockets, console),
                 stdin=subprocess.DEVNULL,
                 stdout=self._errors,
                 stderr=self._errors,
-                pass_fds=[theirs.fileno(), monitor.fileno()],
+                pass_fds=sockets,
                 start_new_session=True,  # Ctrl-C is for us to handle
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 -- one prctl(2), no lock is taken
             )
         except OSError as e:
             raise LabError(f"cannot start {binary}: {e.strerror}") from e
         finally:
-            theirs.close()
-            monitor.close()
+            for _, theirs in pairs:
+                theirs.close()
         self._qmp: QEMUMonitorProtocol | None = None
 
     @property
@@ -156,7 +168,10 @@ class Vm:
     def wait(self) -> RemotePort:
         """Wait for the executor in the guest. LabError says why it never came."""
         try:
-            self.port = RemotePort(self._channel, BOOT_DEADLINE[self.machine.accel])
+            deadline = BOOT_DEADLINE[self.machine.accel]
+            # Whichever speaks first; a guest that dies closes both.
+            ready, _, _ = select.select([self._channel, self._line], [], [], deadline)
+            self.port = RemotePort(ready[0] if ready else self._channel, deadline)
         except TargetLostError as e:
             why = self.why(e.reason)
             self.kill()
@@ -210,7 +225,7 @@ class Vm:
             self._qmp = None
         self.process.kill()
         self.process.wait()
-        for end in (self._channel, self._monitor):
+        for end in (self._channel, self._line, self._monitor):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()

@@ -47,6 +47,24 @@ def test_a_hang_names_the_operation_and_where_the_kernel_is(bench: VmBench) -> N
     assert bench.port.do(o.Eventfd(1)).ok
 
 
+def test_a_kernel_without_virtio_console_answers_on_a_serial_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a small kernel built for testing may be."""
+    monkeypatch.setenv("VFIOSPEC_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr("vfiospec.lab.bench.GUEST_MODULES", ("vfio_iommu_type1", "vfio_pci"))
+    bench = VmBench(resolve("debian", None, quiet), topology.load("default"), tmp_path)
+    bench.start()
+    try:
+        assert "serial line" in bench.port.hello.notes
+        data = bytes(range(256)) * 256
+        bench.port.do(o.Alloc(1, len(data)))
+        assert bench.port.do(o.Poke(o.Ref(1), data)).ok
+        assert bench.port.do(o.Peek(o.Ref(1), len(data))).data == data
+    finally:
+        bench.stop()
+
+
 def test_a_kernel_without_vfio_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VFIOSPEC_STATE", str(tmp_path / "state"))
     monkeypatch.setattr("vfiospec.lab.bench.GUEST_MODULES", ("virtio_pci", "virtio_console"))
