@@ -83,16 +83,26 @@ def page(port: Port) -> int:
 def spec(request: pytest.FixtureRequest, run: Run) -> BenchDevice:
     """The device a test runs on."""
     if request.param == NO_DEVICE:
-        words = selected_words(request)
-        pytest.skip(f"no device that is {words}: run it with a topology that has one")
-    return run.device(request.param)
+        pytest.skip(f"no device {selected_words(request)}: {where_to_find_one(run)}")
+    found = run.device(request.param)
+    if found is None:
+        pytest.skip(f"this QEMU has no model for {request.param}: install a newer one")
+    return found
 
 
 def selected_words(request: pytest.FixtureRequest) -> str:
     """What the test asks for, in words."""
     mark = request.node.get_closest_marker("devices")
     roles, without = mark.args if mark else ((), ())
-    return " ".join([*roles, *(f"not-{r}" for r in without)]) or "there at all"
+    wanted = [f"with {' '.join(roles)}"] if roles else []
+    return " and ".join([*wanted, *([f"without {' '.join(without)}"] if without else [])])
+
+
+def where_to_find_one(run: Run) -> str:
+    """The command that provides a device that is missing here."""
+    if run.options.in_place:
+        return "judge one that is with --device BDF"
+    return "`vfiospec topologies` shows which has one, for --topology NAME"
 
 
 @pytest.fixture

@@ -205,8 +205,8 @@ def _alike(outcomes: Iterable[Outcome]) -> list[list[Outcome]]:
     """Outcomes that broke the same rules in the same way, together: one bug, many devices."""
     groups: dict[object, list[Outcome]] = {}
     for outcome in outcomes:
-        same = outcome.outcome, tuple(outcome.rules), outcome.expected, outcome.actual
-        key = same if outcome.actual is not None else outcome.id
+        happened = outcome.actual or outcome.message
+        key = outcome.outcome, tuple(outcome.rules), outcome.expected, happened
         groups.setdefault(key, []).append(outcome)
     return list(groups.values())
 

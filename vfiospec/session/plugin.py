@@ -257,7 +257,7 @@ class SuitePlugin:
 
     def _write_outcome(self, judged: Judged) -> None:
         spec = _spec(judged.item)
-        device = next((d for d in self.run.devices if d.name == spec), None)
+        device = self.run.device(spec)
         if judged.outcome in ("failed", "error", "xpassed", "xfailed"):
             self._keep_transcript(judged, device.name if device else None)
         self.counts[judged.outcome] += 1

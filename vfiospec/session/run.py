@@ -158,9 +158,9 @@ class Run:
 
     # -- the world
 
-    def device(self, name: str) -> BenchDevice:
-        """A device by its name; LookupError if this bench has none."""
-        return next(d for d in self.bench.devices if d.name == name)
+    def device(self, name: str | None) -> BenchDevice | None:
+        """A device by its name; None if it was left out of this bench, or there is none."""
+        return next((d for d in self.devices if d.name == name), None)
 
     def assigned(self, device: BenchDevice) -> Assigned:
         """The device's group in a container of its own, with the device held open."""

@@ -103,9 +103,11 @@ def test_without_a_mirror_the_cached_kernel_is_used(monkeypatch: pytest.MonkeyPa
 def test_without_a_mirror_and_a_cache_apts_reason_is_told(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The user reads apt's own line about what it could not fetch."""
+    """The user reads apt's own line about what it could not fetch; which one is apt's affair."""
     monkeypatch.setenv("VFIOSPEC_CACHE", str(tmp_path))
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    with pytest.raises(LabError, match=r"apt-get update failed: E: Failed to fetch .*127\.0\.0\.1"):
+    with pytest.raises(
+        LabError, match=r"apt-get update failed: E: (Failed to fetch|The repository) "
+    ):
         debian.fetch_kernel(debian.suite_of_this_machine(), lambda _: None)

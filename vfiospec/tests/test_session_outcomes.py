@@ -158,7 +158,8 @@ def test_our_own_error_is_no_failure_of_the_kernel(judged: Judged) -> None:
 
 def test_a_skip_says_what_is_missing(judged: Judged) -> None:
     skipped = outcome(judged, "on-a-role-nobody-has.no-device")
-    assert skipped.message == "no device that is vga: run it with a topology that has one"
+    where = "`vfiospec topologies` shows which has one, for --topology NAME"
+    assert skipped.message == f"no device with vga: {where}"
     assert skipped.device is None
 
 
