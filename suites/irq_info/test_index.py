@@ -56,13 +56,8 @@ def test_a_pcie_device_reports_errors(device: Device, promised: Callable[[Rule],
 def test_a_conventional_device_reports_none(
     device: Device, promised: Callable[[Rule], int]
 ) -> None:
-    """The index is refused, or on later kernels as on any device."""
-    errno = promised(rules.ERR_CONVENTIONAL)
-    call = device.try_get_irq_info(ERR)
-    if errno:
-        expect.refused(call, errno)
-    else:
-        expect.reply(call, vfio.vfio_irq_info(WHOLE, promised(rules.ERR), ERR, 1))
+    """The index is refused, though it lies below num_irqs."""
+    expect.refused(device.try_get_irq_info(ERR), promised(rules.ERR_CONVENTIONAL))
 
 
 @checks(rules.EVENTFD)
