@@ -2,6 +2,7 @@
 """The steps test_e2e_bench.py takes inside a guest, as root on a kernel with real devices."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -41,6 +42,12 @@ def main() -> None:
     assert vfiospec("run", *options, "--out", str(work / "out")).returncode == 0
     assert driver() is None, "put back after the run"
     assert override() == "(null)"
+
+    elsewhere = shlex.join([*COMMAND, "executor"])
+    options = ("--device", name, "--test", "suites/device_info/test_counts.py")
+    remote = vfiospec("run", *options, "--executor", elsewhere, "--out", str(work / "remote"))
+    assert remote.returncode == 0
+    assert driver() is None, "put back through the executor"
 
     process = subprocess.Popen(
         [*COMMAND, "run", *options, "--out", str(work / "killed")],

@@ -91,3 +91,5 @@ def test_in_place_inside_a_guest(tmp_path: Path) -> None:
     assert run.verdict() == "PASS"
     assert {o.device.name for o in run.outcomes if o.device} == {"0000-00-14-0"}
     assert run.checks() > 10
+    remote = read_run(work / "remote")
+    assert (remote.header.mode, remote.verdict()) == ("remote", "PASS")

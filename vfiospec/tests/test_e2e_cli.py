@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Bad input: one clear line, exit code 2, nothing half-done."""
+"""The command line without a boot: bad input is one clear line and exit code 2."""
 
 import os
 import shutil
@@ -111,3 +111,31 @@ def test_other_commands_too(user: User, words: tuple[str, ...], said: str) -> No
     assert done.returncode == 2, done.stdout + done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--version",), "vfiospec 0"),
+        (("--help",), "vfiospec run"),
+        (("run", "--help"), "Exit code: 0 nothing unexpected"),
+        (("topologies",), "default: one emulated device of each kind"),
+        (("kernels", "list"), "debian:bookworm"),
+        (("kernels", "fetch", "debian"), "Debian package linux-image-"),
+        (("rules", "list", "kernel"), "kernel.quiet (enforced)"),
+        (("rules", "show", "device-info.num-irqs"), "tested by suites/device_info/"),
+        (("rules", "coverage"), "rules are asserted"),
+        (("report", "summary", "sample"), "PASS"),
+        (("report", "junit", "sample"), "<testsuites"),
+        (("report", "ktap", "sample"), "KTAP version 1"),
+        (("report", "kselftest", "sample"), "TAP version 13"),
+        (("report", "schema"), "json-schema.org"),
+        (("restore",), "nothing"),
+    ],
+    ids=lambda value: "-".join(value).strip("-") if isinstance(value, tuple) else "says",
+)
+def test_what_needs_no_boot_works(user: User, words: tuple[str, ...], said: str) -> None:
+    (user.home / "sample").symlink_to(ROOT / "reports" / "sample")
+    done = user.type(*words, deadline=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert said in done.stdout
