@@ -51,16 +51,6 @@ def test_the_index_comes_back(device: Device, info: InfoCall) -> None:
             expect.equal(f"argsz of {call}", reply.argsz, 256)
 
 
-@checks(rules.UNSUPPORTED_REGION)
-@devices(without=("vga",))
-def test_the_vga_region_of_another_device_is_refused(
-    device: Device, promised: Callable[[Rule], int]
-) -> None:
-    """VGA is a fixed region; a device that is no VGA device answers with a negative errno."""
-    call = GET_REGION_INFO.ask(device, index=vfio.VFIO_PCI_VGA_REGION_INDEX)
-    expect.refused(call, promised(rules.UNSUPPORTED_REGION))
-
-
 @checks(rules.UNSUPPORTED_IRQ)
 @devices("conventional")
 def test_the_error_interrupt_of_a_conventional_device_is_refused(

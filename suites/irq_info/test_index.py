@@ -8,6 +8,7 @@ import pytest
 from vfiospec import expect
 from vfiospec.abi import vfio
 from vfiospec.device.device import Device
+from vfiospec.rules import conventions
 from vfiospec.rules import irq_info as rules
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks, devices
@@ -17,23 +18,23 @@ ERR, REQ = vfio.VFIO_PCI_ERR_IRQ_INDEX, vfio.VFIO_PCI_REQ_IRQ_INDEX
 WHOLE = vfio.IRQ_INFO_MIN
 
 
-@checks(rules.INDEX_BEYOND)
+@checks(conventions.INDEX_OUT_OF_RANGE)
 @pytest.mark.parametrize("past", range(16), ids="past-{}".format)
 def test_an_index_from_num_irqs_on_is_refused(
     device: Device, past: int, promised: Callable[[Rule], int]
 ) -> None:
     """num_irqs is the first index there is not."""
     index = device.get_info().struct.num_irqs + past
-    expect.refused(device.try_get_irq_info(index), promised(rules.INDEX_BEYOND))
+    expect.refused(device.try_get_irq_info(index), promised(conventions.INDEX_OUT_OF_RANGE))
 
 
-@checks(rules.INDEX_BEYOND)
+@checks(conventions.INDEX_OUT_OF_RANGE)
 @pytest.mark.parametrize("index", BEYOND, ids="index-{:x}".format)
 def test_a_huge_index_is_refused(
     device: Device, index: int, promised: Callable[[Rule], int]
 ) -> None:
     """All 32 bits of the index count: none is cut off, none is a sign."""
-    expect.refused(device.try_get_irq_info(index), promised(rules.INDEX_BEYOND))
+    expect.refused(device.try_get_irq_info(index), promised(conventions.INDEX_OUT_OF_RANGE))
 
 
 @checks(rules.REQ)
@@ -49,15 +50,6 @@ def test_a_pcie_device_reports_errors(device: Device, promised: Callable[[Rule],
     """One interrupt, set up as a set."""
     expected = vfio.vfio_irq_info(WHOLE, promised(rules.ERR), ERR, 1)
     expect.reply(device.try_get_irq_info(ERR), expected)
-
-
-@checks(rules.ERR_CONVENTIONAL)
-@devices("conventional")
-def test_a_conventional_device_reports_none(
-    device: Device, promised: Callable[[Rule], int]
-) -> None:
-    """The index is refused, though it lies below num_irqs."""
-    expect.refused(device.try_get_irq_info(ERR), promised(rules.ERR_CONVENTIONAL))
 
 
 @checks(rules.EVENTFD)

@@ -172,16 +172,6 @@ INDEX_OUT_OF_RANGE = rule(
     answer=EINVAL,
 )
 
-UNSUPPORTED_REGION = rule(
-    "conventions.unsupported-region",
-    "A fixed region the device has not, such as VGA, fails with EINVAL: an unsupported index is "
-    "answered with a negative errno, never with silence.",
-    Strength.DOCUMENTED,
-    _AER_THREAD,
-    Source(PCI_CORE, "vfio_pci_ioctl_get_region_info"),
-    answer=EINVAL,
-)
-
 UNSUPPORTED_IRQ = rule(
     "conventions.unsupported-irq",
     "The error interrupt of a device that is not PCI Express fails with EINVAL: an unsupported "

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """VFIO_DEVICE_GET_IRQ_INFO: which interrupts a vfio-pci device has, and what they can do."""
 
-from errno import EFAULT, EINVAL
-
 from vfiospec.abi import vfio
 from vfiospec.rules.model import HEADER, PCI_CORE, Answer, Source, Strength, Thread, rule
 
@@ -16,59 +14,6 @@ _NORESIZE = Source(
 _AER = "[v2,2/3] VFIO-AER: Vfio-pci driver changes for supporting AER"
 _AS_A_SET = vfio.VFIO_IRQ_INFO_EVENTFD | vfio.VFIO_IRQ_INFO_NORESIZE
 _LINE = vfio.VFIO_IRQ_INFO_EVENTFD | vfio.VFIO_IRQ_INFO_MASKABLE | vfio.VFIO_IRQ_INFO_AUTOMASKED
-
-# The buffer
-
-ARGSZ_TOO_SMALL = rule(
-    "irq-info.argsz-too-small",
-    "An argsz that does not reach the end of count is refused.",
-    Strength.ENFORCED,
-    _HANDLER,
-    Source(HEADER, "VFIO_TYPE", quote="the structure passed by setting argsz appropriately"),
-    answer=EINVAL,
-)
-
-ARGSZ_KEPT = rule(
-    "irq-info.argsz-kept",
-    "argsz comes back as it went in.",
-    Strength.ENFORCED,
-    _HANDLER,
-)
-
-REST_UNTOUCHED = rule(
-    "irq-info.rest-untouched",
-    "Nothing is written behind count, whatever argsz says.",
-    Strength.DOCUMENTED,
-    _STRUCT,
-    Source(HEADER, "VFIO_TYPE", quote="responsibility to indicate the size of"),
-)
-
-FLAGS_IGNORED = rule(
-    "irq-info.flags-are-output",
-    "What the caller leaves in flags and count changes nothing in the reply.",
-    Strength.ENFORCED,
-    _HANDLER,
-)
-
-BAD_ADDRESS = rule(
-    "irq-info.bad-address",
-    "A structure that cannot be read, or not written, is refused as a bad address.",
-    Strength.ENFORCED,
-    _HANDLER,
-    answer=EFAULT,
-)
-
-# The index
-
-INDEX_BEYOND = rule(
-    "irq-info.index-beyond-the-last",
-    "An index of num_irqs or more is refused.",
-    Strength.DOCUMENTED,
-    Source(HEADER, "vfio_device_info", quote="Max IRQ index + 1"),
-    Thread(_AER, "Alex Williamson", "2013-01-28", quote="indexes return <0."),
-    _HANDLER,
-    answer=EINVAL,
-)
 
 # Each kind: the flags are the answer
 
@@ -144,15 +89,6 @@ ERR = rule(
     _HANDLER,
     _COUNT,
     answer=_AS_A_SET,
-)
-
-ERR_CONVENTIONAL = rule(
-    "irq-info.err-conventional",
-    "A conventional device has no error interrupt: its index is refused.",
-    Strength.DOCUMENTED,
-    Thread(_AER, "Alex Williamson", "2013-01-28", quote="IRQ_INFO should still return <0 if"),
-    _HANDLER,
-    answer=EINVAL,
 )
 
 REQ = rule(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """VFIO_DEVICE_GET_REGION_INFO: which regions a vfio-pci device has, how large, what they allow."""
 
-from errno import EFAULT, EINVAL
+from errno import EINVAL
 
 from vfiospec.abi import vfio
 from vfiospec.rules.model import HEADER, PCI_CORE, Source, Strength, Thread, rule
@@ -23,58 +23,7 @@ _READ_WRITE = vfio.VFIO_REGION_INFO_FLAG_READ | vfio.VFIO_REGION_INFO_FLAG_WRITE
 _CAP_HEADER = vfio.vfio_info_cap_header.sizeof()
 _WHOLE = vfio.vfio_region_info.sizeof()
 
-# The buffer
-
-ARGSZ_TOO_SMALL = rule(
-    "region-info.argsz-too-small",
-    "An argsz that does not reach the end of offset is refused.",
-    Strength.ENFORCED,
-    _REPLY,
-    Source(HEADER, "VFIO_TYPE", quote="the structure passed by setting argsz appropriately"),
-    answer=EINVAL,
-)
-
-ARGSZ_KEPT = rule(
-    "region-info.argsz-kept",
-    "Where every capability fits, argsz comes back as it went in.",
-    Strength.ENFORCED,
-    _REPLY,
-    _CAPS,
-)
-
-REST_UNTOUCHED = rule(
-    "region-info.rest-untouched",
-    "Nothing is written behind the structure and the capabilities in it.",
-    Strength.DOCUMENTED,
-    _STRUCT,
-    Source(HEADER, "VFIO_TYPE", quote="responsibility to indicate the size of"),
-)
-
-FLAGS_IGNORED = rule(
-    "region-info.flags-are-output",
-    "What the caller leaves in flags, size and offset changes nothing in the reply.",
-    Strength.ENFORCED,
-    _HANDLER,
-)
-
-BAD_ADDRESS = rule(
-    "region-info.bad-address",
-    "A structure that cannot be read, or not written, is refused as a bad address.",
-    Strength.ENFORCED,
-    _REPLY,
-    answer=EFAULT,
-)
-
 # The index
-
-INDEX_BEYOND = rule(
-    "region-info.index-beyond-the-last",
-    "An index of num_regions or more is refused.",
-    Strength.ENFORCED,
-    Source(HEADER, "vfio_device_info", quote="Max region index + 1"),
-    _HANDLER,
-    answer=EINVAL,
-)
 
 INDEX_KNOWN = rule(
     "region-info.every-index-below-answers",
