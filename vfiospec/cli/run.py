@@ -189,6 +189,8 @@ def _conclude(frontend: _Frontend, code: int, dialect: Ktap | None) -> int:
     if plugin is None or plugin.run.writer is None:
         if plugin is not None and plugin.problem:
             sys.stderr.write(f"vfiospec: {plugin.problem}\n")
+        elif plugin is not None and plugin.interrupted:
+            sys.stderr.write(f"vfiospec: {plugin.interrupted}, before anything was judged\n")
         elif not frontend.errors and code == pytest.ExitCode.NO_TESTS_COLLECTED:
             sys.stderr.write("vfiospec: no test fits; see --suite and --test\n")
         return CANNOT_JUDGE

@@ -98,11 +98,10 @@ class SuitePlugin:
             return (yield)
         try:
             self.run.begin(planned)
+            return (yield)
         except LabError as e:
             self.problem = str(e)
             pytest.exit(str(e), returncode=CANNOT_JUDGE)
-        try:
-            return (yield)
         except KeyboardInterrupt:
             self.interrupted = "Ctrl-C"
             raise

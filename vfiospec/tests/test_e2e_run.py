@@ -101,6 +101,19 @@ def test_ctrl_c_leaves_a_partial_result_and_no_qemu(user: User) -> None:
     assert not list(user.state.glob("*"))
 
 
+def test_ctrl_c_while_it_boots_leaves_nothing(user: User) -> None:
+    out = user.home / "out"
+    process = user.start("run", "--suite", SUITE, "--out", str(out))
+    wait_for(lambda: bool(processes_naming(f"path={out}/console-1.log")), process)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 2, stderr
+    assert "Ctrl-C, before anything was judged" in stderr
+    assert not (out / RESULTS_FILE).exists()
+    assert not processes_naming(f"path={out}/console-1.log")
+    assert not list(user.state.glob("*"))
+
+
 def test_kill_9_of_the_runner_leaves_nothing_restore_does_not_clean(user: User) -> None:
     out = user.home / "out"
     with under_way(user, out) as process:
