@@ -15,6 +15,7 @@ from vfiospec.lab.bench import BenchDevice
 from vfiospec.rules.model import Rule
 from vfiospec.session import options
 from vfiospec.session.findings import FindingError
+from vfiospec.session.marks import roles_of
 from vfiospec.session.plugin import NO_DEVICE, PLUGIN, SuitePlugin, in_suites, suites_asked_for
 from vfiospec.session.run import Run
 
@@ -92,8 +93,7 @@ def spec(request: pytest.FixtureRequest, run: Run) -> BenchDevice:
 
 def selected_words(request: pytest.FixtureRequest) -> str:
     """What the test asks for, in words."""
-    mark = request.node.get_closest_marker("devices")
-    roles, without = mark.args if mark else ((), ())
+    roles, without = roles_of(request.node)
     wanted = [f"with {' '.join(roles)}"] if roles else []
     return " and ".join([*wanted, *([f"without {' '.join(without)}"] if without else [])])
 

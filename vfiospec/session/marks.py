@@ -24,14 +24,13 @@ def rules_of(item: pytest.Item) -> tuple[Rule, ...]:
     return tuple(r for mark in item.iter_markers("checks") for r in mark.args[0])
 
 
-def selected(
-    metafunc: pytest.Metafunc, available: Sequence[BenchDevice]
-) -> tuple[list[BenchDevice], str]:
-    """The devices a test is to run on, and in words what it asks for."""
-    mark = metafunc.definition.get_closest_marker("devices")
-    roles, without = mark.args if mark else ((), ())
-    wanted = [
-        d for d in available if d.roles.issuperset(roles) and not d.roles.intersection(without)
-    ]
-    words = " ".join(roles) or "any"
-    return wanted, f"{words} without {' '.join(without)}" if without else words
+def roles_of(item: pytest.Item) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The roles a test's device must have, and those it must not."""
+    mark = item.get_closest_marker("devices")
+    return mark.args if mark else ((), ())
+
+
+def selected(metafunc: pytest.Metafunc, available: Sequence[BenchDevice]) -> list[BenchDevice]:
+    """The devices a test is to run on."""
+    roles, without = roles_of(metafunc.definition)
+    return [d for d in available if d.roles.issuperset(roles) and not d.roles.intersection(without)]

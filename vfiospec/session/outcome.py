@@ -51,10 +51,18 @@ class Judged:
     transcript: str | None = None
     calls: list[str] = field(default_factory=list)
 
+    @property
+    def unbroken(self) -> bool:
+        """Whether nothing that is not explained went wrong so far."""
+        return self.outcome not in ("failed", "error")
+
     def failed(self, outcome: model.OutcomeName, message: str) -> None:
-        """The first trouble names the outcome; an error outranks a failure."""
-        outranks = outcome == "error" and self.outcome == "failed"
-        if self.outcome in ("passed", "skipped") or outranks:
+        """The first trouble names the outcome; an error outranks a failure.
+
+        A known deviation explains itself, not what else went wrong in the same test.
+        """
+        if self.unbroken or (outcome == "error" and self.outcome == "failed"):
+            self.finding = None
             self.outcome, self.message = outcome, message
 
     def see(self, report: pytest.TestReport, error: BaseException | None) -> None:
@@ -67,7 +75,7 @@ class Judged:
         if not report.failed or error is None:
             return
         if isinstance(error, Mismatch):
-            if self.outcome == "passed":
+            if self.unbroken:
                 self.expected, self.actual = error.expected, error.actual
             first = f"expected {error.expected}, got {error.actual}"
             self.failed("failed", first)

@@ -13,6 +13,7 @@ from vfiospec.device import transcript
 from vfiospec.device.port import TargetLostError
 from vfiospec.expect import Mismatch
 from vfiospec.lab import LabError
+from vfiospec.lab.bench import BenchDevice
 from vfiospec.results import model
 from vfiospec.rules import all_rules, kernel
 from vfiospec.session import findings as known
@@ -71,7 +72,7 @@ class SuitePlugin:
         """Run a test that takes a device on each one that serves it."""
         if "spec" not in metafunc.fixturenames or not in_suites(metafunc.definition):
             return
-        wanted, _ = selected(metafunc, self.run.devices)
+        wanted = selected(metafunc, self.run.devices)
         names = [d.name for d in wanted] or [NO_DEVICE]
         metafunc.parametrize("spec", names, ids=names, indirect=True)
 
@@ -197,9 +198,12 @@ class SuitePlugin:
         if report.when == "call" and report.passed and (finding := self._finding(judged)):
             judged.outcome, judged.finding = "xpassed", finding.id
             judged.message = f"{finding.id} is known to fail here, and passed: {finding.title}"
-        if report.failed and judged.outcome == "failed" and (finding := self._finding(judged)):
-            judged.outcome, judged.finding = "xfailed", finding.id
-            report.outcome, report.wasxfail = "skipped", finding.id
+        # What shows only in teardown is the kernel's health: no finding speaks of that.
+        if report.failed and report.when != "teardown" and judged.outcome == "failed":
+            finding = self._finding(judged)
+            if finding is not None:
+                judged.outcome, judged.finding = "xfailed", finding.id
+                report.outcome, report.wasxfail = "skipped", finding.id
         if report.skipped and self._required(item) and judged.outcome == "skipped":
             judged.failed("failed", f"skipped, though required: {judged.message}")
             report.outcome = "failed"
@@ -219,8 +223,8 @@ class SuitePlugin:
         return item.path.parent.name in self.options.require
 
     def _finding(self, judged: Judged) -> known.Finding | None:
-        spec = _spec(judged.item)
-        roles = next((d.roles for d in self.run.devices if d.name == spec), frozenset())
+        device = self.run.device(_spec(judged.item))
+        roles = device.roles if device else frozenset()
         own = {r.id for r in rules_of(judged.item)}
         for finding in self.findings:
             if finding.rule not in own or not finding.covers(judged.id, self.run.version, roles):
@@ -255,10 +259,9 @@ class SuitePlugin:
                 )
 
     def _write_outcome(self, judged: Judged) -> None:
-        spec = _spec(judged.item)
-        device = self.run.device(spec)
+        device = self.run.device(_spec(judged.item))
         if judged.outcome in ("failed", "error", "xpassed", "xfailed"):
-            self._keep_transcript(judged, device.name if device else None)
+            self._keep_transcript(judged, device)
         self.counts[judged.outcome] += 1
         self.run.write(
             judged.record(
@@ -269,8 +272,7 @@ class SuitePlugin:
             )
         )
 
-    def _keep_transcript(self, judged: Judged, name: str | None) -> None:
-        device = next((d for d in self.run.devices if d.name == name), None)
+    def _keep_transcript(self, judged: Judged, device: BenchDevice | None) -> None:
         steps = [*self.run.preamble(device), *self.run.port.steps]
         if not steps:
             return

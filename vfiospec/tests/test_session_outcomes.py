@@ -40,6 +40,11 @@ def test_known():
     raise Mismatch("EINVAL", "GET(argsz=8) -> EFAULT")
 
 @checks(rules.ALIVE)
+def test_known_and_warns(port):
+    port.do(o.WriteFile("/log", b"WARNING: CPU: 0 PID: 1 at y.c:1"))
+    raise Mismatch("EINVAL", "GET(argsz=8) -> EFAULT")
+
+@checks(rules.ALIVE)
 def test_known_otherwise():
     raise Mismatch("EINVAL", "GET(argsz=8) -> EBUSY")
 
@@ -88,6 +93,7 @@ EXPECTED = {
     "made_up.all.fails": "failed",
     "made_up.all.raises": "error",
     "made_up.all.known": "xfailed",
+    "made_up.all.known-and-warns": "failed",
     "made_up.all.known-otherwise": "failed",
     "made_up.all.known-and-gone": "xpassed",
     "made_up.all.warns": "failed",
@@ -172,6 +178,8 @@ def test_a_finding_turns_what_it_explains(judged: Judged) -> None:
     """A failure it describes is expected; another one is not, and neither is a pass."""
     assert outcome(judged, "known").finding == "efault"
     assert outcome(judged, "known-otherwise").finding is None
+    warns = outcome(judged, "known-and-warns")
+    assert (warns.finding, warns.actual) == (None, "WARNING: CPU: 0 PID: 1 at y.c:1")
     gone = outcome(judged, "known-and-gone")
     assert gone.finding == "efault"
     assert gone.message == "efault is known to fail here, and passed: EFAULT instead"
