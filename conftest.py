@@ -5,19 +5,23 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from vfiospec.device.container import Container
 from vfiospec.device.device import Device
 from vfiospec.device.files import Memory
 from vfiospec.device.group import Assigned
 from vfiospec.device.pci import PciDevice
 from vfiospec.device.port import Port
 from vfiospec.lab import LabError
-from vfiospec.lab.bench import BenchDevice
+from vfiospec.lab.bench import BenchDevice, PortSysfs
+from vfiospec.lab.qemu import Vm
 from vfiospec.rules.model import Rule
 from vfiospec.session import options
 from vfiospec.session.findings import FindingError
 from vfiospec.session.marks import roles_of
 from vfiospec.session.plugin import NO_DEVICE, PLUGIN, SuitePlugin, in_suites, suites_asked_for
 from vfiospec.session.run import Run
+
+ECAP_IR = 1 << 3  # Intel VT-d, Extended Capability Register: interrupt remapping
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -109,6 +113,41 @@ def where_to_find_one(run: Run) -> str:
 def assigned(run: Run, spec: BenchDevice) -> Assigned:
     """The device's group, in a container with an IOMMU model set."""
     return run.assigned(spec)
+
+
+@pytest.fixture
+def closed(run: Run, spec: BenchDevice) -> int:
+    """The device's group, of which nothing is open: the first open is the test's own."""
+    return run.give_up(spec)
+
+
+@pytest.fixture
+def container(port: Port) -> Iterator[Container]:
+    """A container of which no group is part."""
+    with Container.create(port) as made:
+        yield made
+
+
+@pytest.fixture
+def machine(run: Run) -> Vm:
+    """The emulated machine the kernel runs on, for what only it can do to a device."""
+    if run.machine is None:
+        pytest.skip("no machine under this kernel that could be told to do it: judge a guest")
+    return run.machine
+
+
+@pytest.fixture
+def sysfs(port: Port) -> PortSysfs:
+    """The files of the machine that is judged."""
+    return PortSysfs(port)
+
+
+@pytest.fixture
+def interrupt_remapping(sysfs: PortSysfs) -> bool:
+    """Whether the platform isolates interrupts, as any but an Intel one is taken to do."""
+    units = sysfs.listdir("/sys/class/iommu") if sysfs.exists("/sys/class/iommu") else []
+    capabilities = [f"/sys/class/iommu/{unit}/intel-iommu/ecap" for unit in units]
+    return all(int(sysfs.read(c), 16) & ECAP_IR for c in capabilities if sysfs.exists(c))
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from vfiospec import expect
 from vfiospec.abi import vfio, vfio_iommu
 from vfiospec.abi.ioctl import IOCTLS
 from vfiospec.device.call import UNTOUCHED
+from vfiospec.device.container import Container
 from vfiospec.device.device import Device
-from vfiospec.device.group import Assigned, Container
+from vfiospec.device.group import Assigned
 from vfiospec.device.info import INFO_CALLS, InfoCall
 from vfiospec.device.port import Port
 from vfiospec.rules import conventions as rules

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from vfiospec.abi import caps, vfio
 from vfiospec.abi.base import AbiStruct
 from vfiospec.device.call import UNTOUCHED, Call, checked
-from vfiospec.device.files import File
+from vfiospec.device.controls import Controls
 from vfiospec.device.ops import Pread, Pwrite, Ref
+from vfiospec.device.region import Region
 
 _ARGSZ = Struct("<I")
 _ARGSZ_FLAGS_INDEX = Struct("<III")
@@ -35,10 +36,8 @@ class Info(NamedTuple):
         return self.raw[found[0] :] if found else None
 
 
-class Device(File):
+class Device(Controls):
     """A device fd. `get_*` raise, `try_get_*` return the call whatever it gave."""
-
-    kind = "device"
 
     def try_get_info(
         self, argsz: int = DEVICE_INFO, *, size: int | None = None, at: Ref | None = None
@@ -109,39 +108,9 @@ class Device(File):
         """An interrupt index's info."""
         return checked(self.try_get_irq_info(index)).unpack(vfio.vfio_irq_info)
 
-    def try_set_irqs(  # noqa: PLR0913 -- the fields of vfio_irq_set
-        self,
-        index: int,
-        flags: int,
-        start: int = 0,
-        count: int = 0,
-        data: bytes = b"",
-        *,
-        argsz: int | None = None,
-        eventfds: tuple[File | int, ...] = (),
-    ) -> Call:
-        """VFIO_DEVICE_SET_IRQS; `eventfds` holds files, or numbers such as -1, as the data."""
-        fixups = []
-        head = vfio.vfio_irq_set.sizeof()
-        for i, item in enumerate(eventfds):
-            if isinstance(item, File):
-                fixups.append(item.fixup(head + 4 * i))
-                data += bytes(4)
-            else:
-                data += item.to_bytes(4, "little", signed=True)
-        claimed = head + len(data) if argsz is None else argsz
-        request = vfio.vfio_irq_set(claimed, flags, index, start, count)
-        return self.try_ioctl(
-            vfio.VFIO_DEVICE_SET_IRQS,
-            request.pack() + data,
-            what=f"argsz={claimed}, flags={flags:#x}, index={index}, start={start}, count={count}",
-            argsz=claimed,
-            fixups=tuple(fixups),
-        )
-
-    def try_reset(self) -> Call:
-        """VFIO_DEVICE_RESET."""
-        return self.try_ioctl(vfio.VFIO_DEVICE_RESET)
+    def region(self, index: int) -> Region:
+        """A region, to read, write and map."""
+        return Region(self, index, vfio.vfio_region_info.unpack(self.get_region_info(index).raw))
 
     def read_config(self, offset: int, size: int) -> int:
         """Read `size` bytes of config space through its region; OSError if it is not all read."""

@@ -116,6 +116,55 @@ class EventFd(File):
         return self.port.do(o.Poll((self.handle,), select.POLLIN, timeout_ms)).ret == 1
 
 
+class Mapping:
+    """A mapping of a file. A context manager that unmaps it."""
+
+    def __init__(self, port: Port, handle: int, size: int, address: int) -> None:
+        """Take over a mapping."""
+        self.port = port
+        self.handle = handle
+        self.size = size
+        self.address = address
+
+    @classmethod
+    def of(
+        cls, file: File, size: int, *, prot: int, flags: int, offset: int = 0
+    ) -> tuple[Reply, Self | None]:
+        """mmap(2) of a file; the mapping is None if it is refused."""
+        handle = file.port.handle()
+        reply = file.port.do(o.Mmap(handle, size, prot, flags, file.handle, offset))
+        if reply.errno:
+            return reply, None
+        return reply, cls(file.port, handle, size, reply.ret)
+
+    def at(self, offset: int = 0) -> Ref:
+        """A place in it."""
+        return Ref(self.handle, offset)
+
+    def load(self, offset: int, width: int) -> Reply:
+        """One load; `value` is what came, `signal` and `address` tell of a fault."""
+        return self.port.do(o.Load(self.at(offset), width))
+
+    def store(self, offset: int, width: int, value: int) -> Reply:
+        """One store; `signal` and `address` tell of a fault."""
+        return self.port.do(o.Store(self.at(offset), width, value))
+
+    def unmap(self) -> None:
+        """munmap(2)."""
+        self.port.do(o.Munmap(self.handle))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.unmap()
+
+
 class Memory:
     """Memory of the process that makes the calls, whole pages of it."""
 

@@ -1,40 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Containers and groups: the way to a device fd in the legacy interface."""
+"""Groups, and how they lead to a device fd through a container."""
 
 from typing import Self
 
 from vfiospec.abi import vfio
 from vfiospec.device import ops as o
 from vfiospec.device.call import UNTOUCHED, Call, CallError, checked
+from vfiospec.device.container import Container
 from vfiospec.device.device import Device
 from vfiospec.device.files import File
 from vfiospec.device.ops import Ref
 from vfiospec.device.port import Port
-
-CONTAINER_PATH = "/dev/vfio/vfio"
-
-
-class Container(File):
-    """/dev/vfio/vfio: an IOMMU context."""
-
-    kind = "container"
-
-    @classmethod
-    def create(cls, port: Port) -> Self:
-        """Open a new container."""
-        return cls.open(port, CONTAINER_PATH)
-
-    def try_get_api_version(self, value: int = 0) -> Call:
-        """VFIO_GET_API_VERSION; `value` is passed though it has none."""
-        return self.try_ioctl(vfio.VFIO_GET_API_VERSION, value)
-
-    def try_check_extension(self, extension: int) -> Call:
-        """VFIO_CHECK_EXTENSION."""
-        return self.try_ioctl(vfio.VFIO_CHECK_EXTENSION, extension, what=str(extension))
-
-    def try_set_iommu(self, model: int) -> Call:
-        """VFIO_SET_IOMMU."""
-        return self.try_ioctl(vfio.VFIO_SET_IOMMU, model, what=str(model))
 
 
 class Group(File):
@@ -56,17 +32,30 @@ class Group(File):
             vfio.VFIO_GROUP_GET_STATUS, data, what=f"argsz={argsz}", argsz=argsz, at=at
         )
 
-    def try_set_container(self, container: File) -> Call:
-        """VFIO_GROUP_SET_CONTAINER."""
+    def try_set_container(self, container: File | int) -> Call:
+        """VFIO_GROUP_SET_CONTAINER with a file, or a number such as -1."""
+        if isinstance(container, int):
+            data = container.to_bytes(4, "little", signed=True)
+            return self.try_ioctl(vfio.VFIO_GROUP_SET_CONTAINER, data, what=str(container))
         fixups = (container.fixup(),)
         return self.try_ioctl(vfio.VFIO_GROUP_SET_CONTAINER, bytes(4), fixups=fixups)
 
-    def try_get_device_fd(self, name: str) -> tuple[Call, Device | None]:
-        """VFIO_GROUP_GET_DEVICE_FD; the device is None if there is no fd."""
+    def try_unset_container(self) -> Call:
+        """VFIO_GROUP_UNSET_CONTAINER."""
+        return self.try_ioctl(vfio.VFIO_GROUP_UNSET_CONTAINER)
+
+    def get_status(self) -> int:
+        """VFIO_GROUP_GET_STATUS: the flags; CallError if it is refused."""
+        return int(checked(self.try_get_status()).unpack(vfio.vfio_group_status).flags)
+
+    def try_get_device_fd(self, name: str | bytes) -> tuple[Call, Device | None]:
+        """VFIO_GROUP_GET_DEVICE_FD; the device is None if there is no fd.
+
+        `name` as bytes is handed over as it is, a NUL at its end included or not.
+        """
         handle = self.port.handle()
-        call = self.try_ioctl(
-            vfio.VFIO_GROUP_GET_DEVICE_FD, name.encode() + b"\0", what=repr(name), out=handle
-        )
+        data = name if isinstance(name, bytes) else name.encode() + b"\0"
+        call = self.try_ioctl(vfio.VFIO_GROUP_GET_DEVICE_FD, data, what=repr(name)[:80], out=handle)
         return call, Device(self.port, handle) if call.ok else None
 
     def get_device_fd(self, name: str) -> Device:

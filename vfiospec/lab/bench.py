@@ -24,6 +24,7 @@ from vfiospec.lab.cache import LabError
 from vfiospec.lab.gate import refusals
 from vfiospec.lab.kernel import Kernel
 from vfiospec.lab.native import build_executor
+from vfiospec.lab.pages import share_page
 from vfiospec.lab.qemu import Machine, Vm, check_kvm, qemu_binary, qemu_version
 from vfiospec.lab.state import RunState
 from vfiospec.lab.topology import PROBED_ROLES, Topology
@@ -229,6 +230,8 @@ class VmBench(Bench):
         try:
             self.port = self._vm.wait()
             self._look(dict(self.kernel.config), began)
+            self._set_parameters()
+            self._repack()
             self._find_devices()
             self._bind(_forget)  # a guest is thrown away: nothing to put back
             self._check_roles()
@@ -240,6 +243,17 @@ class VmBench(Bench):
                 raise LabError(f"{e}{hint}") from e
             raise LabError(f"the guest failed while it was made ready: {e}{hint}") from e
         self.port.steps.clear()
+
+    def _set_parameters(self) -> None:
+        fs = PortSysfs(self.port)
+        for name, value in self.topology.parameters.items():
+            module, _, parameter = name.partition(".")
+            fs.write(f"/sys/module/{module}/parameters/{parameter}", value)
+
+    def _repack(self) -> None:
+        for together in self.topology.repack:
+            self._find_devices()
+            share_page(self.port, [d.bdf for d in self.devices if d.name in together])
 
     def _find_devices(self) -> None:
         fs = PortSysfs(self.port)

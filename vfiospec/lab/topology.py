@@ -24,7 +24,7 @@ PROBED_ROLES = (
     "pcie", "conventional", "intx", "msi", "msix", "multivector-msi", "rom", "io-bar", "bar64",
     "subpage", "vga", "sriov", "flr", "pm",
 )  # fmt: skip
-STATED_ROLES = ("irq-stimulus", "dma-stimulus", "aer", "unplug")
+STATED_ROLES = ("irq-stimulus", "dma-stimulus", "aer", "unplug", "grouped", "shared-page")
 
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*$")]
 Slot = Annotated[str, Meta(pattern=r"^[0-9a-f]{1,2}\.[0-7]$")]
@@ -54,10 +54,13 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """An emulated machine."""
 
     description: str
-    device: tuple[Device, ...]
+    device: tuple[Device, ...] = ()
     bridge: tuple[Bridge, ...] = ()
+    like: str = ""  # another topology, whose devices and bridges come first
     intremap: bool = True
     kernel_arguments: tuple[str, ...] = ()
+    parameters: dict[str, str] = {}  # of modules, "vfio_pci.nointxmask", set once they are loaded
+    repack: tuple[tuple[str, ...], ...] = ()  # devices whose BARs are to share a page
     name: str = ""
     sha256: str = ""
     left_out: tuple[str, ...] = ()
@@ -110,9 +113,20 @@ def load(spec: str) -> Topology:
         topology = msgspec.toml.decode(data, type=Topology)
     except (msgspec.DecodeError, UnicodeDecodeError) as e:
         raise LabError(f"{path}: {e}") from e
+    digest = hashlib.sha256(data)
+    if topology.like:
+        if topology.like == spec:
+            raise LabError(f"{path}: it is like itself")
+        other = load(topology.like)
+        digest.update(other.sha256.encode())
+        topology = msgspec.structs.replace(
+            topology,
+            device=(*other.device, *topology.device),
+            bridge=(*other.bridge, *topology.bridge),
+        )
     _check(path, topology)
-    digest = hashlib.sha256(data).hexdigest()
-    return msgspec.structs.replace(topology, name=path.stem, sha256=digest)
+    _check_settings(path, topology)
+    return msgspec.structs.replace(topology, name=path.stem, sha256=digest.hexdigest())
 
 
 def _check(path: Path, topology: Topology) -> None:
@@ -142,6 +156,15 @@ def _check(path: Path, topology: Topology) -> None:
             )
     if not topology.device:
         raise LabError(f"{path}: no device at all")
+
+
+def _check_settings(path: Path, topology: Topology) -> None:
+    for name in (n for together in topology.repack for n in together):
+        if name not in [d.name for d in topology.device]:
+            raise LabError(f"{path}: repack names {name!r}, which is no device")
+    for parameter in topology.parameters:
+        if parameter.count(".") != 1:
+            raise LabError(f"{path}: {parameter!r} is not module.parameter")
 
 
 def models(qemu: str) -> frozenset[str]:

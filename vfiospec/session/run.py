@@ -16,6 +16,7 @@ from vfiospec.device.port import Port, Step, TargetLostError
 from vfiospec.lab import LabError, topology
 from vfiospec.lab.bench import Bench, BenchDevice, InPlaceBench, VmBench
 from vfiospec.lab.kernel import resolve
+from vfiospec.lab.qemu import Vm
 from vfiospec.results import model
 from vfiospec.results.writer import ResultsWriter
 from vfiospec.rules.model import kernel_version
@@ -174,6 +175,26 @@ class Run:
         self._preambles.setdefault(device.group, []).extend(self.port.steps[before:])
         del self.port.steps[before:]
         return assigned
+
+    def give_up(self, device: BenchDevice) -> int:
+        """Close all that is open of the device's group, and return the group's number.
+
+        The next test that asks for the group opens it anew.
+        """
+        if device.group is None:
+            raise LabError(f"{device.name} is in no IOMMU group")
+        assigned = self._assigned.pop(device.group, None)
+        self._preambles.pop(device.group, None)
+        if assigned is not None:
+            before = len(self.port.steps)
+            assigned.close()
+            del self.port.steps[before:]
+        return device.group
+
+    @property
+    def machine(self) -> Vm | None:
+        """The emulated machine under the kernel; None where there is none."""
+        return self.bench.vm if isinstance(self.bench, VmBench) else None
 
     def pci(self, device: BenchDevice) -> PciDevice:
         """What sysfs says of a device, read once in each boot."""

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+"""Lay the small BARs of devices into one page, which firmware never does of its own will."""
+
+import os
+from collections.abc import Sequence
+
+from vfiospec.abi import pci
+from vfiospec.device import ops as o
+from vfiospec.device.port import Port
+from vfiospec.lab.cache import LabError
+
+_BARS = bytes(6 * 4)
+
+
+def share_page(port: Port, bdfs: Sequence[str]) -> None:
+    """Have the kernel place the BARs of these devices anew, next to each other. LabError if not.
+
+    A BAR that reads 0 when a device is found counts as unassigned: the kernel then packs BARs as
+    tightly as their own alignment allows, where firmware had given each a page.
+    """
+    ops: list[o.AnyOp] = []
+    for bdf in bdfs:
+        config = port.handle()
+        ops += [
+            o.Open(config, f"/sys/bus/pci/devices/{bdf}/config", os.O_RDWR),
+            o.Pwrite(config, bytes(2), pci.PCI_COMMAND),
+            o.Pwrite(config, _BARS, pci.PCI_BASE_ADDRESS_0),
+            o.Close(config),
+        ]
+    ops += [o.WriteFile(f"/sys/bus/pci/devices/{bdf}/remove", b"1") for bdf in bdfs]
+    ops.append(o.WriteFile("/sys/bus/pci/rescan", b"1"))
+    for op, reply in zip(ops, port.run(ops), strict=True):
+        if not reply.ok:
+            raise LabError(f"BARs cannot be placed anew: {op!r}: {os.strerror(reply.errno)}")
