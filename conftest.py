@@ -15,7 +15,7 @@ from vfiospec.lab import LabError
 from vfiospec.lab.bench import BenchDevice, PortSysfs
 from vfiospec.lab.qemu import Vm
 from vfiospec.rules.model import Rule
-from vfiospec.session import options
+from vfiospec.session import examples, options
 from vfiospec.session.findings import FindingError
 from vfiospec.session.marks import roles_of
 from vfiospec.session.plugin import NO_DEVICE, PLUGIN, SuitePlugin, in_suites, suites_asked_for
@@ -32,8 +32,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Make the run known, if suites are among what is asked for."""
     config.addinivalue_line("markers", "devices(roles, without): the devices a test runs on")
+    config.addinivalue_line("markers", "dangerous: may take a released kernel down")
     if not suites_asked_for(config):
         return
+    examples.choose(config)
     try:
         config.pluginmanager.register(SuitePlugin(config, options.read(config)), PLUGIN)
     except (LabError, FindingError) as e:

@@ -44,7 +44,8 @@ _setrlimit = _function("setrlimit", ctypes.c_int, ctypes.c_int, _pointer)
 
 _MAP_FAILED: Final = ctypes.c_void_p(-1).value
 _PROT_NONE, _PROT_RW = 0, 3
-_SHARED, _PRIVATE, _FIXED, _ANON, _NORESERVE, _HUGETLB = 1, 2, 0x10, 0x20, 0x4000, 0x40000
+_SHARED, _PRIVATE, _FIXED, _32BIT, _ANON = 1, 2, 0x10, 0x40, 0x20
+_NORESERVE, _HUGETLB = 0x4000, 0x40000
 _HUGE_PAGE = 2 << 20
 _WORD = (1 << 64) - 1
 _CANARY = bytes((i * 37 + 11) & 0xFF for i in range(CANARY))
@@ -91,6 +92,7 @@ class LocalExecutor:
             o.ReadLink: self._read_link, o.Syscall: self._syscall, o.Fork: self._fork,
             o.In: self._in, o.SendFd: self._send_fd, o.ReceiveFd: self._receive_fd,
             o.Wait: self._wait, o.Race: self._race, o.Rlimit: self._rlimit, o.Drain: self._drain,
+            o.Ioctl32: self._ioctl32,
         }  # fmt: skip
 
     def execute(self, op: Op) -> Reply:
@@ -418,12 +420,15 @@ class LocalExecutor:
         flags, fd = _PRIVATE | _ANON, -1
         if op.kind == MemoryKind.HUGE:
             flags |= _HUGETLB
+        elif op.kind == MemoryKind.LOW:
+            flags |= _32BIT
         elif op.kind == MemoryKind.MEMFD:
             flags, fd = _SHARED, os.memfd_create("vfiospec", os.MFD_CLOEXEC)
             os.ftruncate(fd, size)
         try:
             whole = _mmap(None, size, _PROT_RW, flags, fd, 0) if not edge else _mmap(
-                None, size + 2 * edge, _PROT_NONE, _PRIVATE | _ANON | _NORESERVE, -1, 0
+                None, size + 2 * edge, _PROT_NONE, _PRIVATE | _ANON | _NORESERVE | flags & _32BIT,
+                -1, 0,
             )  # fmt: skip
             if whole == _MAP_FAILED:
                 return self._result(-1)
@@ -449,6 +454,10 @@ class LocalExecutor:
             )
         args = [self._fixed(a) if isinstance(a, o.Fixup) else a & _WORD for a in op.args]
         return self._result(_syscall(number, *args, *[0] * (6 - len(args))))
+
+    def _ioctl32(self, op: o.Ioctl32) -> Reply:
+        del op  # on a kernel without 32-bit programs it would be the end of this process
+        raise Refused("calls of 32-bit programs are made by the executor in C alone")
 
     def _rlimit(self, op: o.Rlimit) -> Reply:
         limits = (ctypes.c_uint64 * 2)(op.soft, op.hard)

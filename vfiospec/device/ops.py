@@ -149,6 +149,7 @@ class MemoryKind(IntEnum):
     ANON = 0
     HUGE = 1  # MAP_HUGETLB, 2 MiB pages
     MEMFD = 2  # shared
+    LOW = 3  # below 4 GiB, where 32-bit programs live
 
 
 class Alloc(Op, frozen=True, array_like=True, tag=11):
@@ -301,10 +302,22 @@ class Drain(Op, frozen=True, array_like=True, tag=28):
     limit: U64 = 65536
 
 
+class Ioctl32(Op, frozen=True, array_like=True, tag=29):
+    """ioctl(2) as a 32-bit program makes it, with a number or memory below 4 GiB.
+
+    A SIGSEGV as the answer: the kernel runs no 32-bit programs. Only the executor in C has it.
+    """
+
+    fd: Handle
+    request: U64
+    value: U64 = 0
+    at: Ref | None = None
+
+
 AnyOp = (
     Open | Close | Dup | Ioctl | Pread | Pwrite | Mmap | Munmap | Load | Store | Alloc | Peek
     | Poke | Eventfd | Poll | ReadFile | WriteFile | ListDir | ReadLink | Syscall | Fork | In
-    | SendFd | ReceiveFd | Wait | Race | Rlimit | Drain
+    | SendFd | ReceiveFd | Wait | Race | Rlimit | Drain | Ioctl32
 )  # fmt: skip
 
 OPS: Final[dict[str, type[Op]]] = {cls.__name__: cls for cls in Op.__subclasses__()}

@@ -30,7 +30,10 @@ from vfiospec.lab.state import RunState
 from vfiospec.lab.topology import PROBED_ROLES, Topology
 
 # In this order; what they depend on comes along. What a kernel has built in is left out.
-GUEST_MODULES = ("virtio_pci", "virtio_console", "vfio", "vfio_iommu_type1", "vfio_pci")
+GUEST_MODULES = (
+    "virtio_pci", "virtio_console", "iommufd", "vfio", "vfio_iommu_type1", "vfio_pci", "mtty",
+    "mdpy", "mbochs",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -178,13 +181,15 @@ class VmBench(Bench):
         accel: str = "tcg",
         cpus: int = 1,
         deadline: float = 15.0,
+        bits: int = 64,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`folder` takes the consoles and the initramfs."""
+        """`folder` takes the consoles and the initramfs; `bits` are those of the executor."""
         self.spec, self.origin = kernel.spec, kernel.origin
         self.kernel = kernel
         self.folder = folder
         self._say = say
+        self._bits = bits
         self._vm: Vm | None = None
         self._state: RunState | None = None
         if accel == "kvm":
@@ -224,7 +229,7 @@ class VmBench(Bench):
         began = time.monotonic()
         self._say(f"booting {self.kernel.release} ({self._machine.accel})")
         plan = self.kernel.modules.plan(GUEST_MODULES)
-        self._machine.initramfs.write_bytes(initramfs.build(build_executor(), plan))
+        self._machine.initramfs.write_bytes(initramfs.build(build_executor(bits=self._bits), plan))
         self._vm = Vm(self._machine, self.folder / f"console-{self.boots}.log")
         self._state.add_process(self._vm.process.pid)
         try:
@@ -295,6 +300,10 @@ class VmBench(Bench):
         """The console of this boot."""
         path = self.folder / f"console-{self.boots}.log"
         return path.read_text(errors="replace") if path.exists() else ""
+
+    def abandon(self) -> None:
+        """End this boot; `start` begins the next."""
+        self._kill()
 
     def _kill(self) -> None:
         if self._vm is not None:

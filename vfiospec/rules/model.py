@@ -91,6 +91,7 @@ class Rule:
     strength: Strength
     sources: tuple[Source | Thread, ...]
     answers: tuple[Answer, ...] = ()
+    untested: str = ""  # what it would take, where no test can assert it
 
     @property
     def chapter(self) -> str:
@@ -115,6 +116,7 @@ def rule(
     strength: Strength,
     *sources: Source | Thread,
     answer: int | tuple[Answer, ...] | None = None,
+    untested: str = "",
 ) -> Rule:
     """Declare a rule. ValueError for an id that is malformed or taken, or a rule without source."""
     if not _ID.fullmatch(id):
@@ -126,7 +128,7 @@ def rule(
     answers = (Answer(answer),) if isinstance(answer, int) else answer or ()
     if len(answers) > 1 and not all(a.why for a in answers):
         raise ValueError(f"rule {id} has several answers: each needs its reason")
-    made = Rule(id, text, strength, sources, answers)
+    made = Rule(id, text, strength, sources, answers, untested)
     _RULES[id] = made
     return made
 

@@ -19,6 +19,14 @@ def devices(*roles: str, without: tuple[str, ...] = ()) -> pytest.MarkDecorator:
     return pytest.mark.devices(roles, without)
 
 
+dangerous = pytest.mark.dangerous  # may take a released kernel down: asked for by --dangerous
+
+
+def is_dangerous(item: pytest.Item) -> bool:
+    """Whether a test runs only when asked for, last, and in a boot of its own."""
+    return item.get_closest_marker("dangerous") is not None
+
+
 def rules_of(item: pytest.Item) -> tuple[Rule, ...]:
     """The rules a test asserts, in the order of its marks."""
     return tuple(r for mark in item.iter_markers("checks") for r in mark.args[0])

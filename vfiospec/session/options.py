@@ -28,9 +28,11 @@ class Options:
     out: Path
     accel: str
     cpus: int
+    bits: int
     deadline: float
     max_reboots: int
     require: tuple[str, ...]
+    dangerous: bool
     panic_in: str
 
     @property
@@ -59,6 +61,13 @@ def add(parser: pytest.Parser) -> None:
     )
     group.addoption("--out", default=None, metavar="DIR", help="where the results go")
     group.addoption("--accel", default="tcg", choices=["tcg", "kvm"], help="QEMU's accelerator")
+    group.addoption(
+        "--bits",
+        type=int,
+        default=64,
+        choices=[32, 64],
+        help="32: judge the calls of i386 programs",
+    )
     group.addoption("--cpus", type=int, default=1, metavar="N", help="processors of the guest")
     group.addoption(
         "--deadline", type=float, default=15.0, metavar="S", help="seconds one call may take"
@@ -72,6 +81,17 @@ def add(parser: pytest.Parser) -> None:
         default=[],
         metavar="CHAPTER",
         help="a skip in this chapter is a failure",
+    )
+    group.addoption(
+        "--examples",
+        default="default",
+        choices=["default", "nightly"],
+        help="how many examples a property is tried on",
+    )
+    group.addoption(
+        "--dangerous",
+        action="store_true",
+        help="also what may take a released kernel down: last, each in a boot of its own",
     )
     # A hook of our own tests: the guest panics when the test with this id starts.
     group.addoption("--panic-in", default="", help=argparse.SUPPRESS)
@@ -116,6 +136,10 @@ def read(config: pytest.Config) -> Options:
     modules = config.getoption("modules")
     if modules and devices:
         raise LabError("--modules go into a guest; --device judges the modules that are loaded")
+    if devices and config.getoption("bits") != 64:  # noqa: PLR2004
+        raise LabError("--bits is for guests; --executor may name an i386 program instead")
+    if devices and config.getoption("dangerous"):
+        raise LabError("--dangerous is for guests: it may take the kernel under --device down")
     out = config.getoption("out")
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     return Options(
@@ -126,9 +150,11 @@ def read(config: pytest.Config) -> Options:
         executor=executor,
         out=Path(out) if out else config.rootpath / "reports" / stamp,
         accel=config.getoption("accel"),
+        bits=config.getoption("bits"),
         cpus=config.getoption("cpus"),
         deadline=config.getoption("deadline"),
         max_reboots=config.getoption("max_reboots"),
         require=tuple(config.getoption("require")),
+        dangerous=config.getoption("dangerous"),
         panic_in=config.getoption("panic_in"),
     )

@@ -17,7 +17,7 @@ from vfiospec.lab.bench import BenchDevice
 from vfiospec.results import model
 from vfiospec.rules import all_rules, kernel
 from vfiospec.session import findings as known
-from vfiospec.session.marks import rules_of, selected
+from vfiospec.session.marks import is_dangerous, rules_of, selected
 from vfiospec.session.options import Options
 from vfiospec.session.outcome import Judged, rerun_line, test_id
 from vfiospec.session.run import Run
@@ -78,7 +78,12 @@ class SuitePlugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Refuse a test without a rule, and two tests with one id."""
+        """Refuse a test without a rule, and two tests with one id; put the dangerous last."""
+        risky = [i for i in items if is_dangerous(i)]
+        if risky and not self.options.dangerous:
+            self.config.hook.pytest_deselected(items=risky)
+            risky = []
+        items[:] = [i for i in items if not is_dangerous(i)] + risky
         seen: dict[str, str] = {}
         for item in items:
             if not in_suites(item):
@@ -165,12 +170,16 @@ class SuitePlugin:
         finally:
             self._write_outcome(self.judged)
             self.judged = None
+            if is_dangerous(item):
+                self.run.spoil(f"{test_id(item)}, which may leave a kernel broken")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Have a kernel that answers, and a transcript that begins with this test."""
         if not in_suites(item):
             return
+        if is_dangerous(item) and not self.run.is_fresh:
+            self.run.spoil("the tests that are safe")
         self.run.ensure_up()
         self.run.port.steps.clear()
         if self.judged and self.options.panic_in == self.judged.id:

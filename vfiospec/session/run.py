@@ -50,6 +50,8 @@ class Run:
         self._pci: dict[str, PciDevice] = {}
         self._preambles: dict[int, list[Step]] = {}
         self._lost: str | None = None
+        self._spoilt = ""
+        self._wanted_boots = 1
         self.health: HealthMonitor | None = None
         self.writer: ResultsWriter | None = None
         self.listeners: list[Callable[[model.Record], None]] = []
@@ -92,7 +94,7 @@ class Run:
             self._say(f"{kernel.spec}: {kernel.origin}")
             self._bench = VmBench(
                 kernel, self._layout, options.out, accel=options.accel, cpus=options.cpus,
-                deadline=options.deadline, say=self._say,
+                deadline=options.deadline, bits=options.bits, say=self._say,
             )  # fmt: skip
         self.bench.start()
         self.writer = ResultsWriter(options.out / model.RESULTS_FILE)
@@ -117,15 +119,31 @@ class Run:
             )
         )
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether no device was opened since this boot."""
+        return not self._assigned
+
+    def spoil(self, reason: str) -> None:
+        """Have the next test run in a fresh boot."""
+        self._spoilt = reason
+
     def ensure_up(self) -> None:
         """Boot a fresh kernel if the last one was lost. LabError if that may not be."""
         if self._lost is None:
+            if self._spoilt and isinstance(self.bench, VmBench):
+                self.bench.abandon()
+                self._wanted_boots += 1
+                self._boot_again(self._spoilt)
             return
         if not self.bench.can_restart:
             raise LabError(f"not judged: {self._lost}, and this kernel cannot be booted again")
-        if self.bench.boots > self.options.max_reboots:
+        if self.bench.boots - self._wanted_boots >= self.options.max_reboots:
             raise LabError(f"not judged: all {self.options.max_reboots} reboots are used up")
-        reason = self._lost
+        self._boot_again(self._lost)
+
+    def _boot_again(self, reason: str) -> None:
+        self._spoilt = ""
         self._say(f"booting again after: {reason}")
         self.bench.start()
         self._booted(reason)

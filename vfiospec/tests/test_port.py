@@ -340,3 +340,16 @@ def test_a_command_that_is_no_executor_is_told() -> None:
         CommandPort(["echo", "hello there"], deadline=2)
     with pytest.raises(TargetLostError, match="cannot start"):
         CommandPort(["/nonexistent/executor"])
+
+
+def test_calls_of_32_bit_programs(port: Port) -> None:
+    """By the executor in C, on a kernel that has them; the others say that they cannot."""
+    port.do(o.Open(1, "/dev/null", os.O_RDWR))
+    assert port.do(o.Alloc(2, PAGE, MemoryKind.LOW)).ret < 1 << 32
+    call = o.Ioctl32(1, TCGETS, 0, Ref(2))
+    if port.hello.implementation != "c":
+        with pytest.raises(PortError, match="executor in C alone"):
+            port.do(call)
+        return
+    reply = port.do(call)
+    assert (reply.ret, reply.errno) == (-1, errno.ENOTTY) or reply.signal == signal.SIGSEGV

@@ -52,11 +52,42 @@ def test_those_that_ship_load() -> None:
         assert {len(loaded.path(d)) for d in loaded.device} <= {1, 2}
 
 
-def test_the_default_serves_every_role() -> None:
+def test_every_role_is_served() -> None:
     """A role without a device would leave its tests skipped in every run."""
-    loaded = topology.load("default")
-    served = {role for d in loaded.device for role in d.roles}
+    served = {role for n in topology.known() for d in topology.load(n).device for role in d.roles}
     assert served == {*topology.PROBED_ROLES, *topology.STATED_ROLES}
+
+
+def test_a_topology_like_another(tmp_path: Path, file: Path) -> None:
+    """It has the other's devices, is of its own kind, and tells itself apart by its digest."""
+    (tmp_path / "mine.toml").write_text(
+        f'description = "x"\nlike = "{file}"\nintremap = false\n[parameters]\n"vfio.a" = "1"\n'
+    )
+    mine, other = topology.load(str(tmp_path / "mine.toml")), topology.load(str(file))
+    assert mine.device == other.device
+    assert mine.bridge == other.bridge
+    assert (mine.intremap, other.intremap) == (False, True)
+    assert mine.parameters == {"vfio.a": "1"}
+    assert mine.sha256 != other.sha256
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('repack = [["nobody"]]', "repack names 'nobody', which is no device"),
+        ('parameters = { "vfio" = "1" }', "'vfio' is not module.parameter"),
+        ('like = "nothing"', "no topology 'nothing'"),
+    ],
+)
+def test_settings_that_cannot_be(tmp_path: Path, line: str, said: str) -> None:
+    """One line that names the setting."""
+    path = tmp_path / "t.toml"
+    path.write_text(
+        f'description = "x"\n{line}\n'
+        '[[device]]\nname = "d"\nmodel = "edu"\nslot = "1.0"\nroles = []\n'
+    )
+    with pytest.raises(LabError, match=said):
+        topology.load(str(path))
 
 
 def test_arguments(file: Path) -> None:

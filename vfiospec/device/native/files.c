@@ -139,7 +139,7 @@ void op_pread(struct reader *r, struct result *res)
 		buf = buffer(size);
 		memset(buf, 0xa5, size);
 	}
-	done(res, positional ? syscall(SYS_pread64, fd, buf, size, offset) : syscall(SYS_read, fd, buf, size));
+	done(res, positional ? pread64(fd, buf, size, offset) : syscall(SYS_read, fd, buf, size));
 	if (!at.set) {
 		find_spill(res, size);
 		give(res, buf, size);
@@ -164,7 +164,7 @@ void op_pwrite(struct reader *r, struct result *res)
 		return;
 	if (!at.set)
 		size = len;
-	done(res, positional ? syscall(SYS_pwrite64, fd, buf, size, offset) : syscall(SYS_write, fd, buf, size));
+	done(res, positional ? pwrite64(fd, buf, size, offset) : syscall(SYS_write, fd, buf, size));
 }
 
 void op_eventfd(struct reader *r, struct result *res)

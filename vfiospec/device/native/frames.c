@@ -86,6 +86,7 @@ void execute(struct reader *r, struct result *res, int channel)
 	case 26: op_race(r, res); break;
 	case 27: op_rlimit(r, res); break;
 	case 28: op_drain(r, res); break;
+	case 29: op_ioctl32(r, res); break;
 	default:
 		fault(res, "operation %lld is unknown to this executor", (long long)code);
 	}

@@ -50,6 +50,12 @@ void op_munmap(struct reader *r, struct result *res)
 	h->kind = UNSET;
 }
 
+#ifdef MAP_32BIT
+#define LOW MAP_32BIT
+#else
+#define LOW 0
+#endif
+
 static uint64_t load(const volatile void *p, int width)
 {
 	switch (width) {
@@ -122,6 +128,8 @@ void op_alloc(struct reader *r, struct result *res)
 	whole = size + 2 * edge;
 	if (kind == 1) {
 		flags |= MAP_HUGETLB;
+	} else if (kind == 3) {
+		flags |= LOW;
 	} else if (kind == 2) {
 		fd = memfd_create("vfiospec", MFD_CLOEXEC);
 		flags = MAP_SHARED;
@@ -131,7 +139,7 @@ void op_alloc(struct reader *r, struct result *res)
 		}
 	}
 	if (guard) {
-		p = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		p = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (flags & LOW), -1, 0);
 		if (p != MAP_FAILED && mmap(p + edge, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0) == MAP_FAILED) {
 			munmap(p, whole);
 			p = MAP_FAILED;

@@ -25,6 +25,7 @@ void op_write_file(struct reader *r, struct result *res);
 void op_list_dir(struct reader *r, struct result *res);
 void op_read_link(struct reader *r, struct result *res);
 void op_syscall(struct reader *r, struct result *res);
+void op_ioctl32(struct reader *r, struct result *res);
 void op_rlimit(struct reader *r, struct result *res);
 void op_drain(struct reader *r, struct result *res);
 void op_fork(struct reader *r, struct result *res);

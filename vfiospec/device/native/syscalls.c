@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "ops.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -71,7 +72,8 @@ void op_syscall(struct reader *r, struct result *res)
 	}
 	if (r->broken || res->fault[0])
 		return;
-	done(res, syscall(number, args[0], args[1], args[2], args[3], args[4], args[5]));
+	done(res, syscall(number, (long)args[0], (long)args[1], (long)args[2], (long)args[3],
+			  (long)args[4], (long)args[5]));
 }
 
 void op_rlimit(struct reader *r, struct result *res)
@@ -82,4 +84,43 @@ void op_rlimit(struct reader *r, struct result *res)
 	limit.rlim_max = get_int(r);
 	if (!r->broken)
 		done(res, setrlimit(resource, &limit));
+}
+
+#define I386_NR_IOCTL 54
+
+void op_ioctl32(struct reader *r, struct result *res)
+{
+	uint32_t id = get_int(r);
+	uint64_t request = get_int(r), arg = get_int(r);
+	struct ref at = get_ref(r);
+	uint8_t *p = NULL;
+	int fd = -1;
+
+	if (r->broken || !fd_of(res, id, &fd) || (at.set && !resolve(res, at, &p)))
+		return;
+	if (at.set)
+		arg = (uintptr_t)p;
+	if (arg >> 32) {
+		fault(res, "%#llx is no address of a 32-bit program", (unsigned long long)arg);
+		return;
+	}
+#if defined(__x86_64__) || defined(__i386__)
+	long ret = I386_NR_IOCTL;
+
+	// The gate by which 32-bit programs enter the kernel; it serves 64-bit ones just as well.
+	GUARDED(res, __asm__ volatile("int $0x80"
+				      : "+a"(ret)
+				      : "b"((long)fd), "c"((long)request), "d"((long)arg)
+				      : "memory", "cc"
+#ifdef __x86_64__
+					, "r8", "r9", "r10", "r11"
+#endif
+				      ));
+	if (res->sig)
+		return;
+	errno = -(int)ret;
+	done(res, (int)ret < 0 && (int)ret > -4096 ? -1 : (int)ret);
+#else
+	fault(res, "no 32-bit programs on this architecture");
+#endif
 }

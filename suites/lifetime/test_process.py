@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""Processes that end with devices open, memory mapped and pinned."""
+
+import signal
+
+import pytest
+
+from vfiospec import expect
+from vfiospec.abi import vfio
+from vfiospec.device.device import Device
+from vfiospec.device.files import EventFd, Memory
+from vfiospec.device.group import Assigned
+from vfiospec.device.ops import Fork, Wait
+from vfiospec.device.port import ForkedPort, Port
+from vfiospec.lab.bench import BenchDevice
+from vfiospec.rules import lifetime as rules
+from vfiospec.session.marks import checks
+
+IOVA, PAGES = 0x100000, 4
+REQ = vfio.VFIO_PCI_REQ_IRQ_INDEX
+SET = vfio.VFIO_IRQ_SET_DATA_EVENTFD | vfio.VFIO_IRQ_SET_ACTION_TRIGGER
+FIRE = vfio.VFIO_IRQ_SET_DATA_NONE | vfio.VFIO_IRQ_SET_ACTION_TRIGGER
+
+
+@checks(rules.PROCESS_END)
+@pytest.mark.parametrize("by", [0, signal.SIGKILL], ids=["exit", "kill"])
+def test_the_end_of_a_process_gives_everything_back(
+    closed: int, port: Port, spec: BenchDevice, page: int, by: int
+) -> None:
+    """The group can be opened, the device set up and the same memory mapped by the next one."""
+    process = port.handle()
+    port.do(Fork(process))
+    child = ForkedPort(port, process)
+    use(child, closed, spec.bdf, page)
+    port.do(Wait(process, by))
+    assigned = Assigned(port, closed)
+    try:
+        with assigned.open(spec.bdf) as device:
+            fired = device.try_set_irqs(REQ, FIRE, 0, 1)
+            expect.holds(not fired.ok, "no interrupt is on", str(fired))
+    finally:
+        assigned.close()
+
+
+def use(port: Port, group: int, bdf: str, page: int) -> None:
+    """Open a device, set up an interrupt, map memory."""
+    assigned = Assigned(port, group)
+    device = assigned.open(bdf)
+    event = EventFd.create(port)
+    expect.accepted(device.try_set_irqs(REQ, SET, 0, 1, eventfds=(event,)))
+    memory = Memory(port, PAGES * page)
+    expect.accepted(assigned.container.try_map(memory, IOVA, memory.size))
+
+
+@checks(rules.LAST_CLOSE)
+def test_a_child_keeps_a_device_alive(closed: int, port: Port, spec: BenchDevice) -> None:
+    """What its parent set up and closed works for the child that inherited it."""
+    assigned = Assigned(port, closed)
+    device = assigned.open(spec.bdf)
+    event = EventFd.create(port)
+    expect.accepted(device.try_set_irqs(REQ, SET, 0, 1, eventfds=(event,)))
+    process = port.handle()
+    port.do(Fork(process))
+    child = ForkedPort(port, process)
+    device.close()
+    assigned.close()
+    try:
+        inherited = Device(child, device.handle)
+        expect.accepted(inherited.try_set_irqs(REQ, FIRE, 0, 1))
+        expect.equal("signals", event.count(), 1)
+    finally:
+        port.do(Wait(process))
+        event.close()

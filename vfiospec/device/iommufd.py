@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""/dev/iommu: address spaces and page tables as objects, and a container's ioctls on top."""
+
+from typing import TypeVar
+
+from vfiospec.abi import iommufd as abi
+from vfiospec.abi.base import AbiStruct
+from vfiospec.device.call import Call, checked
+from vfiospec.device.container import Container
+from vfiospec.device.files import Memory
+from vfiospec.device.ops import Fixup, FixupKind, Ref
+from vfiospec.device.port import Port
+
+IOMMUFD_PATH = "/dev/iommu"
+WRITE_READ_FIXED = (
+    abi.IOMMU_IOAS_MAP_FIXED_IOVA | abi.IOMMU_IOAS_MAP_WRITEABLE | abi.IOMMU_IOAS_MAP_READABLE
+)
+EVERYTHING = (1 << 64) - 1  # as the length of an unmap
+T = TypeVar("T", bound=AbiStruct)
+
+
+class Iommufd(Container):
+    """An iommufd. Its objects are known by ids; the calls of a container work on it too."""
+
+    kind = "iommufd"
+
+    @classmethod
+    def create(cls, port: Port) -> "Iommufd":
+        """Open /dev/iommu."""
+        return cls.open(port, IOMMUFD_PATH)
+
+    def try_call(  # noqa: PLR0913 -- all that an ioctl can be handed
+        self,
+        request: int,
+        argument: AbiStruct,
+        *,
+        size: int | None = None,
+        more: bytes = b"",
+        fixups: tuple[Fixup, ...] = (),
+        at: Ref | None = None,
+    ) -> Call:
+        """Any of its ioctls; `size` is the field all their structures begin with."""
+        claimed = argument.sizeof() + len(more) if size is None else size
+        data = claimed.to_bytes(4, "little") + argument.pack()[4:] + more
+        what = f"size={claimed}, {argument!r}"
+        return self.try_ioctl(request, data, what=what, argsz=claimed, fixups=fixups, at=at)
+
+    def call(self, request: int, argument: T, *, fixups: tuple[Fixup, ...] = ()) -> T:
+        """The same; the structure after the call. CallError if it is refused."""
+        return checked(self.try_call(request, argument, fixups=fixups)).unpack(type(argument))
+
+    def try_destroy(self, number: int) -> Call:
+        """IOMMU_DESTROY."""
+        return self.try_call(abi.IOMMU_DESTROY, abi.iommu_destroy(id=number))
+
+    def try_alloc_ioas(self, flags: int = 0) -> Call:
+        """IOMMU_IOAS_ALLOC."""
+        return self.try_call(abi.IOMMU_IOAS_ALLOC, abi.iommu_ioas_alloc(flags=flags))
+
+    def alloc_ioas(self) -> int:
+        """IOMMU_IOAS_ALLOC: the id of a new address space."""
+        call = checked(self.try_alloc_ioas())
+        return int(call.unpack(abi.iommu_ioas_alloc).out_ioas_id)
+
+    def try_map_ioas(
+        self,
+        ioas: int,
+        memory: Memory | Ref | int,
+        iova: int,
+        length: int,
+        flags: int = WRITE_READ_FIXED,
+    ) -> Call:
+        """IOMMU_IOAS_MAP of memory of ours, or of a number taken as an address."""
+        struct = abi.iommu_ioas_map
+        where = memory.at() if isinstance(memory, Memory) else memory
+        fixups: tuple[Fixup, ...] = ()
+        if isinstance(where, Ref):
+            at = struct.offset_of("user_va")
+            fixups = (Fixup(at, FixupKind.ADDRESS, where.handle, where.offset),)
+        address = where if isinstance(where, int) else 0
+        argument = struct(flags=flags, ioas_id=ioas, user_va=address, length=length, iova=iova)
+        return self.try_call(abi.IOMMU_IOAS_MAP, argument, fixups=fixups)
+
+    def try_unmap_ioas(self, ioas: int, iova: int, length: int) -> Call:
+        """IOMMU_IOAS_UNMAP; the answer's `length` is what was unmapped."""
+        argument = abi.iommu_ioas_unmap(ioas_id=ioas, iova=iova, length=length)
+        return self.try_call(abi.IOMMU_IOAS_UNMAP, argument)
+
+    def try_vfio_ioas(self, op: int, ioas: int = 0) -> Call:
+        """IOMMU_VFIO_IOAS: which address space stands for the container's."""
+        argument = abi.iommu_vfio_ioas(ioas_id=ioas, op=op)
+        return self.try_call(abi.IOMMU_VFIO_IOAS, argument)

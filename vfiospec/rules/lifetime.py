@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""What lives how long: open files, processes, threads."""
+
+from vfiospec.rules.model import PCI_CORE, Source, Strength, rule
+
+_ENABLE = Source(PCI_CORE, "vfio_pci_core_enable")
+_DISABLE = Source(PCI_CORE, "vfio_pci_core_disable")
+
+BUS_MASTER = rule(
+    "lifetime.bus-master-off",
+    "A device is no bus master when it is first opened, whatever the last user left.",
+    Strength.ENFORCED,
+    _ENABLE,
+    Source("drivers/pci/pci.c", "pci_clear_master"),
+)
+
+CLEAN_REOPEN = rule(
+    "lifetime.clean-reopen",
+    "Interrupts, ioeventfds and virtual configuration values end with the last fd of a device.",
+    Strength.ENFORCED,
+    _DISABLE,
+)
+
+LAST_CLOSE = rule(
+    "lifetime.last-close",
+    "A device stays as its user set it up until the last of the descriptors of its fds is closed.",
+    Strength.ENFORCED,
+    Source("drivers/vfio/vfio_main.c", "vfio_device_fops_release"),
+)
+
+PROCESS_END = rule(
+    "lifetime.process-end",
+    "All that a process opened, mapped and pinned is given back when it ends, however it ends.",
+    Strength.ENFORCED,
+    Source("drivers/vfio/group.c", "vfio_group_fops_release"),
+    Source("drivers/vfio/vfio_iommu_type1.c", "vfio_iommu_type1_release"),
+)
+
+MODULE_IN_USE = rule(
+    "lifetime.module-in-use",
+    "The driver of an open device is in use, so that it cannot be unloaded, and is not afterwards.",
+    Strength.ENFORCED,
+    Source("drivers/vfio/vfio_main.c", "vfio_df_device_first_open"),
+)
+
+AWAKE = rule(
+    "lifetime.awake-while-open",
+    "A device is powered while it is open, and may sleep when nobody has it open.",
+    Strength.ENFORCED,
+    _ENABLE,
+    _DISABLE,
+)
+
+THREADS = rule(
+    "lifetime.threads",
+    "Calls made on several threads at once each give an answer they could give alone, and leave a "
+    "device that works.",
+    Strength.ENFORCED,
+    Source(PCI_CORE, "vfio_pci_core_ioctl"),
+)
