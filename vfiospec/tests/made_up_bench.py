@@ -29,9 +29,9 @@ class MadeUpBench(Bench):
 
     def __init__(
         self, kernel: object, layout: Topology, folder: Path, *, say: Callable[[str], None],
-        accel: str, cpus: int, deadline: float,
+        accel: str, cpus: int, deadline: float, bits: int,
     ) -> None:  # fmt: skip
-        del kernel, folder, say, accel, cpus, deadline
+        del kernel, folder, say, accel, cpus, deadline, bits
         self.topology = layout
         self.devices = tuple(BenchDevice(d.name, frozenset(d.roles)) for d in layout.device)
 
@@ -77,6 +77,9 @@ class MadeUpBench(Bench):
     def console(self) -> str:
         """One line."""
         return "the last words"
+
+    def abandon(self) -> None:
+        """End of this boot."""
 
     def stop(self) -> None:
         """Nothing is held."""

@@ -17,7 +17,7 @@ from vfiospec.device.call import Call
 from vfiospec.device.ops import Reply
 from vfiospec.expect import Mismatch
 from vfiospec.rules import kernel as rules
-from vfiospec.session.marks import checks, devices
+from vfiospec.session.marks import checks, dangerous, devices
 """
 SKIPS = """
 @checks(rules.ALIVE)

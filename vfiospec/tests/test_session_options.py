@@ -36,7 +36,7 @@ def test_without_options_a_guest_is_judged(read: Read, pytester: pytest.Pytester
     assert (made.kernel, made.topology, made.accel, made.cpus) == ("debian", "default", "tcg", 1)
     assert (made.modules, made.devices, made.executor) == (None, (), ())
     assert (made.deadline, made.max_reboots, made.require) == (15.0, 10, ())
-    assert not made.in_place
+    assert (made.bits, made.dangerous, made.in_place) == (64, False, False)
     assert made.out.parent == pytester.path / "reports"
     assert re.fullmatch(r"\d{8}-\d{6}", made.out.name)
 
@@ -73,6 +73,8 @@ def test_an_executor_is_a_command_as_a_shell_reads_it(read: Read) -> None:
         (["--kernel", "host"], "--kernel host judges devices you name: add --device"),
         (["--device", BDF, "--kernel", "debian"], "--kernel debian boots a guest"),
         (["--device", BDF, "--modules", "ko"], "--modules go into a guest"),
+        (["--device", BDF, "--dangerous"], "--dangerous is for guests"),
+        (["--device", BDF, "--bits", "32"], "--bits is for guests"),
         (["--executor", "ssh host x"], "--executor needs --device"),
         (["--device", BDF, "--executor", "ssh 'host"], "--executor ssh 'host: No closing"),
         (["--cpus", "0"], "--cpus 0: more than 0"),

@@ -84,6 +84,57 @@ def test_what_cannot_be_is_one_line(project: Project, words: list[str], says: st
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+DANGEROUS = """
+@checks(rules.ALIVE)
+@dangerous
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_danger(port, n): pass
+@checks(rules.ALIVE)
+def test_b_safe(port): pass
+"""
+
+
+def test_dangerous_tests_are_asked_for(project: Project) -> None:
+    """Without the option they are no part of the run."""
+    project.suite("made_up", DANGEROUS)
+    assert project.run("suites").returncode == 0
+    run = read_run(project.root / "out")
+    assert [one.id for one in run.outcomes] == ["made_up.all.b-safe"]
+    assert run.header.planned == 1
+
+
+def test_dangerous_tests_run_last_and_alone(project: Project) -> None:
+    """What they may leave behind is seen by nobody, and no reboot is held against the kernel."""
+    project.suite("made_up", DANGEROUS)
+    assert project.run("suites", "--dangerous", "--max-reboots", "0").returncode == 0
+    run = read_run(project.root / "out")
+    assert [(one.id, one.boot) for one in run.outcomes] == [
+        ("made_up.all.b-safe", 1),
+        ("made_up.all.a-danger.1", 1),
+        ("made_up.all.a-danger.2", 2),
+    ]
+
+
+PROPERTY = """
+from hypothesis import given, strategies as st
+@checks(rules.ALIVE)
+@given(n=st.integers(0, 1 << 40))
+def test_it(port, n):
+    with open("tried", "a") as f: f.write(f"{n} ")
+"""
+
+
+def test_properties_are_tried_on_the_same_examples_unless_seeded(project: Project) -> None:
+    """Two runs without a seed agree; one with a seed differs, and can be had again."""
+    project.suite("made_up", PROPERTY)
+    tried = []
+    for n, words in enumerate([(), (), ("--hypothesis-seed", "5"), ("--hypothesis-seed", "5")]):
+        assert project.run("suites", *words, "--out", f"out{n}").returncode == 0
+        tried.append((project.root / "tried").read_text())
+        (project.root / "tried").unlink()
+    assert tried[0] == tried[1] != tried[2] == tried[3]
+
+
 UNIT = "def test_unit():\n    assert {}\n"
 
 
