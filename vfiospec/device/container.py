@@ -2,20 +2,36 @@
 """The container fd: an IOMMU context, and type1's calls on it."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 
 from vfiospec.abi import vfio
 from vfiospec.abi import vfio_iommu as iommu
+from vfiospec.abi.base import AbiStruct
 from vfiospec.device.call import UNTOUCHED, Call, checked
 from vfiospec.device.device import Info
 from vfiospec.device.files import File, Memory
-from vfiospec.device.ops import Fixup, FixupKind, Ref
+from vfiospec.device.ops import Fixup, FixupKind, ReadFile, Ref
 from vfiospec.device.port import Port
+
+T = TypeVar("T", bound=AbiStruct)
 
 CONTAINER_PATH = "/dev/vfio/vfio"
 READ_WRITE = iommu.VFIO_DMA_MAP_FLAG_READ | iommu.VFIO_DMA_MAP_FLAG_WRITE
 INFO_ROOM = 1024  # bytes of a buffer that holds type1's capabilities with room to spare
 _UNTOUCHED = bytes([UNTOUCHED])
+_CAPABILITIES: dict[type[AbiStruct], int] = {
+    iommu.vfio_iommu_type1_info_cap_iova_range: iommu.VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
+    iommu.vfio_iommu_type1_info_cap_migration: iommu.VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION,
+    iommu.vfio_iommu_type1_info_dma_avail: iommu.VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL,
+}
+
+
+def locked_bytes(port: Port) -> int:
+    """Bytes the process that makes the calls is charged for as locked: VmLck."""
+    for line in port.do(ReadFile("/proc/self/status")).bytes.decode().splitlines():
+        if line.startswith("VmLck:"):
+            return int(line.split()[1]) * 1024
+    raise LookupError("/proc/self/status has no VmLck: the kernel needs CONFIG_MMU and procfs")
 
 
 @dataclass(frozen=True)
@@ -81,6 +97,33 @@ class Container(File):
         """Type1's info with all its capabilities."""
         call = checked(self.try_get_iommu_info(INFO_ROOM))
         return Info(call.unpack(iommu.vfio_iommu_type1_info), call.data)
+
+    def _capability(self, kind: type[T]) -> tuple[T, bytes]:
+        """A capability, and its bytes with all behind; LookupError if there is none."""
+        raw = self.get_iommu_info().capability(_CAPABILITIES[kind])
+        if raw is None:
+            raise LookupError(f"type1's info lacks the capability {kind.__name__}")
+        return kind.unpack(raw), raw
+
+    def iova_ranges(self) -> list[tuple[int, int]]:
+        """First and last address of each range that may be mapped."""
+        cap, raw = self._capability(iommu.vfio_iommu_type1_info_cap_iova_range)
+        step, head = iommu.vfio_iova_range.sizeof(), cap.sizeof()
+        parts = (raw[head + step * i :] for i in range(cap.nr_iovas))
+        return [(r.start, r.end) for r in map(iommu.vfio_iova_range.unpack, parts)]
+
+    def available(self) -> int:
+        """How many more mappings are allowed."""
+        return int(self._capability(iommu.vfio_iommu_type1_info_dma_avail)[0].avail)
+
+    def page_size(self) -> int:
+        """The smallest size that can be mapped."""
+        sizes = int(self.get_iommu_info().struct.iova_pgsizes)
+        return sizes & -sizes
+
+    def map(self, vaddr: Memory | Ref | int, iova: int, size: int, flags: int = READ_WRITE) -> None:
+        """VFIO_IOMMU_MAP_DMA; CallError if it is refused."""
+        checked(self.try_map(vaddr, iova, size, flags))
 
     def try_map(  # noqa: PLR0913 -- the fields of vfio_iommu_type1_dma_map
         self,

@@ -208,7 +208,9 @@ class SuitePlugin:
             judged.outcome, judged.finding = "xpassed", finding.id
             judged.message = f"{finding.id} is known to fail here, and passed: {finding.title}"
         # What shows only in teardown is the kernel's health: no finding speaks of that.
-        if report.failed and report.when != "teardown" and judged.outcome == "failed":
+        # A kernel that dies is one only where the test is known to be able to kill it.
+        explicable = judged.outcome == "failed" or (judged.lost and is_dangerous(item))
+        if report.failed and report.when != "teardown" and explicable:
             finding = self._finding(judged)
             if finding is not None:
                 judged.outcome, judged.finding = "xfailed", finding.id

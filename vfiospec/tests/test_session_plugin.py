@@ -115,6 +115,36 @@ def test_dangerous_tests_run_last_and_alone(project: Project) -> None:
     ]
 
 
+DEADLY = """
+@checks(rules.ALIVE)
+@dangerous
+def test_a_danger(port): port.do(o.WriteFile("/die", b""))
+@checks(rules.ALIVE)
+def test_b_safe(port, n=1): port.do(o.WriteFile("/die", b""))
+"""
+KNOWN = """
+[[finding]]
+id = "dies"
+title = "it dies"
+rule = "kernel.alive"
+tests = ["made_up.all.*"]
+match = "panic after the executor is gone"
+reason = "made up"
+"""
+
+
+def test_a_known_death_is_one_of_a_dangerous_test(project: Project) -> None:
+    """A finding explains a lost kernel only where the test says that it may be lost."""
+    project.suite("made_up", DEADLY)
+    (project.root / "suites" / "expectations" / "made_up.toml").write_text(KNOWN)
+    assert project.run("suites", "--dangerous").returncode == 1
+    run = read_run(project.root / "out")
+    assert [(one.id, one.outcome, one.finding) for one in run.outcomes] == [
+        ("made_up.all.b-safe", "error", None),
+        ("made_up.all.a-danger", "xfailed", "dies"),
+    ]
+
+
 PROPERTY = """
 from hypothesis import given, strategies as st
 @checks(rules.ALIVE)

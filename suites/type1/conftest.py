@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""Containers of a test's own: a group that nothing else holds, with either model of type1."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from vfiospec.abi import vfio
+from vfiospec.device import ops as o
+from vfiospec.device.container import Container, locked_bytes
+from vfiospec.device.files import Memory
+from vfiospec.device.group import Assigned
+from vfiospec.device.port import ForkedPort, Port
+from vfiospec.lab.bench import BenchDevice, PortSysfs
+from vfiospec.session.run import Run
+
+ROOM = 1 << 30  # bytes of IOVA space a test may use
+PINS = ("nr_foll_pin_acquired", "nr_foll_pin_released")
+
+
+def by_group(run: Run) -> list[BenchDevice]:
+    """One device of each group; first the one that other chapters need least."""
+    devices = sorted(run.devices, key=lambda d: "dma-stimulus" not in d.roles)
+    return list({d.group: d for d in reversed(devices)}.values())[::-1]
+
+
+@pytest.fixture
+def group(run: Run) -> int:
+    """A group of which nothing is open."""
+    return run.give_up(by_group(run)[0])
+
+
+@pytest.fixture
+def second_group(run: Run, group: int) -> int:
+    """Another one."""
+    others = [d for d in by_group(run) if d.group != group]
+    if not others:
+        pytest.skip("one group only: judge a second device with --device BDF")
+    return run.give_up(others[-1])
+
+
+@pytest.fixture
+def assigned2(port: Port, group: int) -> Iterator[Assigned]:
+    """The group in a container with type1 v2."""
+    made = Assigned(port, group, vfio.VFIO_TYPE1v2_IOMMU)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def v2(assigned2: Assigned) -> Container:
+    """A container with type1 v2 and no mapping."""
+    return assigned2.container
+
+
+@pytest.fixture
+def v1(port: Port, group: int) -> Iterator[Container]:
+    """A container with type1 v1 and no mapping."""
+    made = Assigned(port, group, vfio.VFIO_TYPE1_IOMMU)
+    yield made.container
+    made.close()
+
+
+@pytest.fixture
+def base(request: pytest.FixtureRequest) -> int:
+    """An IOVA from which on there is room, and below too."""
+    container = request.getfixturevalue("v1" if "v1" in request.fixturenames else "v2")
+    start, end = max(container.iova_ranges(), key=lambda r: r[1] - r[0])
+    return int(min(start + ROOM, (start + end) // 2) // ROOM * ROOM)
+
+
+@pytest.fixture
+def buffer(port: Port, page: int) -> Iterator[Memory]:
+    """Sixteen pages, between pages nobody may touch."""
+    with Memory(port, 16 * page, fill=0x5A, guard=True) as made:
+        yield made
+
+
+@pytest.fixture
+def three(v2: Container, base: int, buffer: Memory, page: int) -> Container:
+    """Mappings of pages 4 to 7, 8 to 9 and 12 to 15: two neighbours, a hole, and a third."""
+    for first, count in ((4, 4), (8, 2), (12, 4)):
+        v2.map(buffer, base + first * page, count * page)
+    return v2
+
+
+@pytest.fixture
+def update_vaddr(v2: Container) -> None:
+    """Skips where addresses cannot be updated."""
+    if v2.try_check_extension(vfio.VFIO_UPDATE_VADDR).ret != 1:
+        pytest.skip("no VFIO_UPDATE_VADDR: judge a kernel from 5.12 on")
+
+
+@pytest.fixture
+def fork(port: Port) -> Iterator[Callable[[], ForkedPort]]:
+    """Makes second processes, which end with the test."""
+    made: list[ForkedPort] = []
+
+    def second() -> ForkedPort:
+        process = port.handle()
+        port.do(o.Fork(process))
+        made.append(ForkedPort(port, process))
+        return made[-1]
+
+    yield second
+    for child in made:
+        child.close()
+
+
+@pytest.fixture
+def locked(port: Port) -> Callable[[], int]:
+    """Bytes locked since the test began."""
+    before = locked_bytes(port)
+    return lambda: locked_bytes(port) - before
+
+
+@pytest.fixture
+def pinned(sysfs: PortSysfs) -> Callable[[], int]:
+    """Pages that are pinned in the whole machine beyond those when the test began."""
+
+    def now() -> int:
+        sysfs.write("/proc/sys/vm/stat_refresh", "1")  # or the counters lag behind
+        lines = sysfs.read("/proc/vmstat").splitlines()
+        counts = {name: int(value) for name, value in map(str.split, lines)}
+        if PINS[0] not in counts:
+            pytest.skip("/proc/vmstat does not count pinned pages: judge a kernel from 5.7 on")
+        return counts[PINS[0]] - counts[PINS[1]]
+
+    before = now()
+    return lambda: now() - before
