@@ -5,10 +5,13 @@ Its registers take accesses of 4 bytes; from 0x80 on, of 4 or 8.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
-from vfiospec.abi import pci
+from vfiospec.abi import pci, vfio
 from vfiospec.device.device import Device
+from vfiospec.device.interrupt import Interrupt
 
 ID_REGISTER: Final = 0x00
 LIVENESS: Final = 0x04  # reads as the complement of what was written
@@ -36,6 +39,32 @@ class Edu:
         command &= ~pci.PCI_COMMAND_MASTER
         command |= pci.PCI_COMMAND_MASTER if bus_master else 0
         self.device.write_config(pci.PCI_COMMAND, 2, command)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Awake for a while; then quiet, its interrupts off, its command register as before."""
+        before = self.device.read_config(pci.PCI_COMMAND, 2)
+        self.enable()
+        self.acknowledge()
+        try:
+            yield
+        finally:
+            self.enable()
+            self.acknowledge()
+            for index in (vfio.VFIO_PCI_INTX_IRQ_INDEX, vfio.VFIO_PCI_MSI_IRQ_INDEX):
+                Interrupt(self.device, index).try_off()
+            self.device.write_config(pci.PCI_COMMAND, 2, before)
+
+    def hold_back(self, *, disable: bool) -> None:
+        """Write the Interrupt Disable bit of its command register, through vfio-pci."""
+        command = self.device.read_config(pci.PCI_COMMAND, 2) & ~pci.PCI_COMMAND_INTX_DISABLE
+        command |= pci.PCI_COMMAND_INTX_DISABLE if disable else 0
+        self.device.write_config(pci.PCI_COMMAND, 2, command)
+
+    def is_held_back(self) -> bool:
+        """The Interrupt Disable bit as vfio-pci shows it."""
+        command = self.device.read_config(pci.PCI_COMMAND, 2)
+        return bool(command & pci.PCI_COMMAND_INTX_DISABLE)
 
     def raise_interrupt(self, bits: int = 1) -> None:
         """Set bits of its interrupt status: INTx is asserted, or MSI is sent."""
