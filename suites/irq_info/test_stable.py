@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """An interrupt index's info does not change with what was done before."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -13,6 +13,8 @@ from vfiospec.device.group import Assigned
 from vfiospec.device.port import Port
 from vfiospec.lab.bench import BenchDevice
 from vfiospec.rules import irq_info as rules
+from vfiospec.rules import set_irqs
+from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks, devices
 
 INTX, MSI, MSIX = range(3)
@@ -79,13 +81,23 @@ def test_one_msi_vector_turned_on_changes_nothing(device: Device, port: Port) ->
     expect.equal("replies afterwards", everything(device), before)
 
 
-@checks(rules.STABLE)
+@checks(rules.STABLE, set_irqs.POSITIVE)
 @devices("multivector-msi")
-def test_two_msi_vectors_turned_on_change_nothing(device: Device, port: Port) -> None:
-    """Neither does the size of the set that is in use."""
+def test_two_msi_vectors_turned_on_change_nothing(
+    device: Device,
+    port: Port,
+    interrupt_remapping: bool,  # noqa: FBT001 -- a fixture
+    promised: Callable[[Rule], int],
+) -> None:
+    """Neither does the size of the set that is in use, nor that there are not as many."""
     before = everything(device)
+    vectors = 2
     with EventFd.create(port) as one, EventFd.create(port) as two:
-        expect.equal("replies", while_on(device, MSI, [one, two]), before)
+        if not interrupt_remapping:
+            asked = device.try_set_irqs(MSI, SIGNAL, 0, vectors, eventfds=(one, two))
+            vectors = expect.accepted(asked, promised(set_irqs.POSITIVE)).ret
+            expect.equal("replies when refused", everything(device), before)
+        expect.equal("replies", while_on(device, MSI, [one, two][:vectors]), before)
     expect.equal("replies afterwards", everything(device), before)
 
 

@@ -175,8 +175,10 @@ class Irqs:
 
     def _live(self) -> set[Source]:
         state = self.state
-        lines = {(state.mode, n) for n in state.assigned if state.mode is not None}
-        return {(i, n) for i, n in lines if i is not None} | {(i, 0) for i in state.singles}
+        live = {(index, 0) for index in state.singles}
+        if state.mode is not None:
+            live |= {(state.mode, number) for number in state.assigned}
+        return live
 
     def _follow(self, request: Request, outcome: Outcome, fresh: list[EventFd]) -> None:
         goods = [place for place, fd in enumerate(request.fds) if fd is Fd.EVENTFD]
