@@ -56,7 +56,7 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     description: str
     device: tuple[Device, ...] = ()
     bridge: tuple[Bridge, ...] = ()
-    like: str = ""  # another topology, whose devices and bridges come first
+    like: str = ""  # another topology: what it has comes first, except for `intremap`
     intremap: bool = True
     kernel_arguments: tuple[str, ...] = ()
     parameters: dict[str, str] = {}  # of modules, "vfio_pci.nointxmask", set once they are loaded
@@ -123,6 +123,9 @@ def load(spec: str) -> Topology:
             topology,
             device=(*other.device, *topology.device),
             bridge=(*other.bridge, *topology.bridge),
+            kernel_arguments=(*other.kernel_arguments, *topology.kernel_arguments),
+            parameters={**other.parameters, **topology.parameters},
+            repack=(*other.repack, *topology.repack),
         )
     _check(path, topology)
     _check_settings(path, topology)
