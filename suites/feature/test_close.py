@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""Low power at the ends of a device's use: before the first open, and at the last close."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from vfiospec import expect
+from vfiospec.abi import pci as regs
+from vfiospec.abi import vfio_feature as feature
+from vfiospec.device.files import EventFd
+from vfiospec.device.group import Assigned
+from vfiospec.device.observe import runtime_status, suspends
+from vfiospec.device.pci import SYSFS
+from vfiospec.device.port import Port
+from vfiospec.lab.bench import BenchDevice, PortSysfs
+from vfiospec.rules import feature_power as rules
+from vfiospec.session.marks import checks
+
+SET = feature.VFIO_DEVICE_FEATURE_SET
+ENTRY = feature.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY | SET
+WITH_WAKEUP = feature.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP | SET
+IDLE_D3 = "/sys/module/vfio_pci/parameters/disable_idle_d3"
+
+
+@pytest.fixture
+def group(low_power: None, port: Port, closed: int) -> Iterator[Assigned]:
+    """The group in a container, none of its devices open."""
+    del low_power
+    made = Assigned(port, closed)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def idle(sysfs: PortSysfs) -> None:
+    """Skip where devices that nobody uses are kept awake."""
+    if sysfs.exists(IDLE_D3) and sysfs.read(IDLE_D3) != "N":
+        pytest.skip("unused devices are kept awake: vfio_pci.disable_idle_d3 is set")
+
+
+@checks(rules.CLOSED)
+@pytest.mark.usefixtures("idle")
+def test_it_sleeps_while_nobody_has_it(group: Assigned, port: Port, spec: BenchDevice) -> None:
+    """Asleep, awake as long as any fd is open, asleep again."""
+    for _ in range(2):
+        expect.holds(suspends(port, spec.bdf), "suspended", runtime_status(port, spec.bdf))
+        with group.open(spec.bdf):
+            expect.equal("runtime status", runtime_status(port, spec.bdf), "active")
+            group.open(spec.bdf).close()
+            expect.equal("runtime status", runtime_status(port, spec.bdf), "active")
+
+
+def power_state(sysfs: PortSysfs, spec: BenchDevice) -> str:
+    """What the PCI core holds the device in; empty where it does not tell."""
+    path = f"{SYSFS}/{spec.bdf}/power_state"
+    return sysfs.read(path) if sysfs.exists(path) else ""
+
+
+@checks(rules.CLOSE)
+@pytest.mark.usefixtures("idle")
+@pytest.mark.parametrize("wakeup", [False, True], ids=["plain", "with-wakeup"])
+def test_closed_while_asleep(
+    group: Assigned,
+    port: Port,
+    spec: BenchDevice,
+    sysfs: PortSysfs,
+    event: EventFd,
+    wakeup: bool,  # noqa: FBT001 -- a parameter of the test
+) -> None:
+    """The next user finds the device awake, may enter anew, and nobody else is notified."""
+    identities: set[int] = set()
+    expect.holds(suspends(port, spec.bdf), "suspended", runtime_status(port, spec.bdf))
+    power = power_state(sysfs, spec)
+    for _ in range(2):
+        with group.open(spec.bdf) as device:
+            identities.add(device.read_config(regs.PCI_VENDOR_ID, 4))
+            expect.equal("runtime status", runtime_status(port, spec.bdf), "active")
+            if wakeup:
+                fixups = (event.fixup(feature.FEATURE_MIN),)
+                entered = device.try_feature(WITH_WAKEUP, bytes(8), fixups=fixups)
+            else:
+                entered = device.try_feature(ENTRY)
+            expect.equal("return of the entry", entered.ret, 0)
+            expect.holds(suspends(port, spec.bdf), "suspended", runtime_status(port, spec.bdf))
+        expect.holds(suspends(port, spec.bdf), "suspended", runtime_status(port, spec.bdf))
+        expect.equal("power state once closed", power_state(sysfs, spec), power)
+        expect.equal("count of the eventfd", event.count(), 0)
+    with group.open(spec.bdf) as device:
+        identities.add(device.read_config(regs.PCI_VENDOR_ID, 4))
+        expect.equal("number of identities", len(identities), 1)
+        expect.equal("count of the eventfd", event.count(), 0)

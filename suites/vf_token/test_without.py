@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""No VFs: devices that have none, and a physical function before and after."""
+
+import errno
+from collections.abc import Callable, Iterator
+from uuid import UUID
+
+import pytest
+
+from vfiospec import expect
+from vfiospec.abi import pci as regs
+from vfiospec.device.device import Device
+from vfiospec.device.group import Assigned
+from vfiospec.device.observe import suspends
+from vfiospec.device.pci import SYSFS, PciDevice
+from vfiospec.device.port import Port
+from vfiospec.device.sriov import first_vf, set_numvfs
+from vfiospec.lab.bench import BenchDevice, PortSysfs
+from vfiospec.rules import vf_token as rules
+from vfiospec.rules.model import Rule
+from vfiospec.session.marks import checks, devices
+
+Promised = Callable[[Rule], int]
+TOKEN = UUID("bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3")
+DRIVER = "/sys/bus/pci/drivers/vfio-pci"
+ENABLE = "/sys/module/vfio_pci/parameters/enable_sriov"
+
+
+@checks(rules.UNUSED, rules.MALFORMED, rules.NO_SUCH_NAME)
+@devices(without=("sriov",))
+def test_a_token_for_nothing(assigned: Assigned, spec: BenchDevice, promised: Promised) -> None:
+    """Well formed or not; without one, and with blanks, the device is opened."""
+    expected = {
+        f" vf_token={TOKEN}": promised(rules.UNUSED),
+        f" vf_token={str(TOKEN)[:-1]}": promised(rules.MALFORMED),
+        " vf_token": promised(rules.MALFORMED),
+        " x": promised(rules.MALFORMED),
+        "x": promised(rules.NO_SUCH_NAME),
+        f"x vf_token={TOKEN}": promised(rules.NO_SUCH_NAME),
+    }
+    for options, number in expected.items():
+        call, device = assigned.group.try_get_device_fd(spec.bdf + options)
+        if device is not None:
+            device.close()
+        expect.refused(call, number)
+    for options in ("", " ", "   "):
+        assigned.open(spec.bdf + options).close()
+
+
+@checks(rules.SET_TIME)
+@devices("sriov")
+def test_no_token_while_sriov_is_off(device: Device) -> None:
+    """There is nobody to share it with."""
+    call = device.try_set_vf_token(TOKEN)
+    expect.holds(not call.ok, "an error", str(call))
+
+
+@checks(rules.DISABLED)
+@devices("sriov")
+@pytest.mark.usefixtures("device", "machine")
+def test_without_leave_there_are_no_vfs(
+    spec: BenchDevice, port: Port, sysfs: PortSysfs, promised: Promised
+) -> None:
+    """The module's parameter is off by default."""
+    if sysfs.read(ENABLE) != "N":
+        pytest.skip("VFs are allowed here: vfio_pci.enable_sriov is set")
+    made = set_numvfs(port, spec.bdf, 1)
+    if made.ok:
+        set_numvfs(port, spec.bdf, 0)
+    expect.equal("errno of sriov_numvfs", made.errno, promised(rules.DISABLED))
+
+
+@pytest.fixture
+def allowed(sysfs: PortSysfs, port: Port, spec: BenchDevice, machine: object) -> Iterator[str]:
+    """The physical function's address, with leave to make VFs."""
+    del machine
+    before = sysfs.read(ENABLE)
+    sysfs.write(ENABLE, "Y")
+    yield spec.bdf
+    set_numvfs(port, spec.bdf, 0)
+    sysfs.write(ENABLE, before)
+
+
+@checks(rules.POWER)
+@devices("sriov")
+def test_afterwards_it_may_sleep_again(
+    closed: int, allowed: str, port: Port, pci: PciDevice, promised: Promised
+) -> None:
+    """VFs made and gone, closed meanwhile; D3hot is entered again, and sleep."""
+    expect.equal("errno of sriov_numvfs", set_numvfs(port, allowed, 1).errno, 0)
+    expect.holds(first_vf(port, allowed) != "", "a VF", "none")
+    busy = set_numvfs(port, allowed, 2)
+    expect.equal("errno of sriov_numvfs", busy.errno, errno.EBUSY)
+    if not promised(rules.POWER):
+        expect.equal("the PF sleeps", suspends(port, allowed, 0.05), False)
+    expect.equal("errno of sriov_numvfs", set_numvfs(port, allowed, 0).errno, 0)
+    expect.equal("first VF", first_vf(port, allowed), "")
+    if not promised(rules.POWER):
+        expect.equal("the PF sleeps", suspends(port, allowed), True)
+    group = Assigned(port, closed)
+    try:
+        control = pci.capabilities[regs.PCI_CAP_ID_PM] + regs.PCI_PM_CTRL
+        with group.open(allowed) as device:
+            device.write_config(control, 2, regs.PCI_PM_CTRL_STATE_MASK)
+            expect.equal("power state", device.read_config(control, 2) & 3, 3)
+            device.write_config(control, 2, 0)
+    finally:
+        group.close()
+
+
+@checks(rules.DRIVER)
+@devices("sriov")
+def test_vfs_go_with_the_driver(closed: int, allowed: str, port: Port, sysfs: PortSysfs) -> None:
+    """Unbound from the physical function, it takes the VFs along; bound again, it is as before."""
+    expect.equal("errno of sriov_numvfs", set_numvfs(port, allowed, 1).errno, 0)
+    sysfs.write(f"{DRIVER}/unbind", allowed)
+    try:
+        expect.equal("sriov_numvfs", sysfs.read(f"{SYSFS}/{allowed}/sriov_numvfs"), "0")
+        expect.equal("first VF", first_vf(port, allowed), "")
+    finally:
+        sysfs.write(f"{DRIVER}/bind", allowed)
+    group = Assigned(port, closed)
+    group.open(allowed).close()
+    group.close()
