@@ -12,7 +12,7 @@ from vfiospec.device.files import Memory
 from vfiospec.rules import hot_reset
 from vfiospec.rules import hot_reset_info as rules
 from vfiospec.rules.model import Rule
-from vfiospec.session.marks import checks
+from vfiospec.session.marks import checks, devices
 
 HEAD = vfio.HOT_RESET_INFO_MIN
 ENTRY = vfio.vfio_pci_dependent_device.sizeof()
@@ -41,6 +41,7 @@ def test_on_a_root_bus_there_is_none(
 
 
 @checks(rules.INFO_NO_SPACE, rules.INFO_FLAGS)
+@devices("below-bridge")
 def test_no_space(
     device: Device, on_a_bus: tuple[str, ...], promised: Callable[[Rule], int]
 ) -> None:
@@ -55,6 +56,7 @@ def test_no_space(
 
 
 @checks(rules.INFO_NO_SPACE)
+@devices("below-bridge")
 def test_the_header_alone_gets_the_count(
     device: Device, on_a_bus: tuple[str, ...], memory: Memory, promised: Callable[[Rule], int]
 ) -> None:
@@ -67,6 +69,7 @@ def test_the_header_alone_gets_the_count(
 
 @checks(rules.INFO_DEVICES, rules.INFO_FLAGS)
 @pytest.mark.parametrize("more", [0, 1, 256, -1], ids="more-{}".format)
+@devices("below-bridge")
 def test_each_device_is_named(
     device: Device, dependents: set[bytes], more: int, promised: Callable[[Rule], int]
 ) -> None:
@@ -83,6 +86,7 @@ def test_each_device_is_named(
 
 
 @checks(rules.INFO_DEVICES)
+@devices("below-bridge")
 def test_the_buffer_may_end_behind_them(
     device: Device, dependents: set[bytes], memory: Memory
 ) -> None:
@@ -93,6 +97,7 @@ def test_the_buffer_may_end_behind_them(
 
 
 @checks(rules.INFO_BAD_ADDRESS)
+@devices("below-bridge")
 def test_a_bad_address(
     device: Device, on_a_bus: tuple[str, ...], memory: Memory, promised: Callable[[Rule], int]
 ) -> None:
@@ -106,6 +111,7 @@ def test_a_bad_address(
 
 
 @checks(rules.INFO_BAD_ADDRESS)
+@devices("below-bridge")
 def test_a_header_that_cannot_be_written(
     device: Device, on_a_bus: tuple[str, ...], memory: Memory, promised: Callable[[Rule], int]
 ) -> None:

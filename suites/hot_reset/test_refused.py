@@ -72,6 +72,7 @@ def test_on_a_root_bus_there_is_none(
 
 
 @checks(rules.TOO_MANY)
+@devices("below-bridge")
 def test_more_groups_than_devices(
     device: Device, assigned: Assigned, on_a_bus: tuple[str, ...], promised: Promised
 ) -> None:
@@ -82,6 +83,7 @@ def test_more_groups_than_devices(
 
 
 @checks(rules.BAD_ADDRESS)
+@devices("below-bridge")
 def test_a_bad_address(
     device: Device, on_a_bus: tuple[str, ...], memory: Memory, promised: Promised
 ) -> None:
@@ -96,6 +98,7 @@ def test_a_bad_address(
 
 
 @checks(rules.BAD_FD, rules.REFUSED_UNCHANGED)
+@devices("below-bridge")
 def test_a_number_that_is_no_file(
     alive: Device, assigned: Assigned, on_a_bus: tuple[str, ...], promised: Promised
 ) -> None:
@@ -109,6 +112,7 @@ def test_a_number_that_is_no_file(
 
 
 @checks(rules.NOT_A_GROUP, rules.REFUSED_UNCHANGED)
+@devices("below-bridge")
 def test_a_file_that_is_no_group(
     alive: Device, assigned: Assigned, port: Port, on_a_bus: tuple[str, ...], promised: Promised
 ) -> None:
@@ -122,6 +126,7 @@ def test_a_file_that_is_no_group(
 
 
 @checks(rules.NOT_OWNED, rules.REFUSED_UNCHANGED)
+@devices("below-bridge")
 def test_the_group_of_another(
     alive: Device,
     run: Run,
@@ -145,6 +150,7 @@ def test_the_group_of_another(
 
 
 @checks(rules.ARGSZ_FDS)
+@devices("below-bridge")
 def test_an_argsz_without_the_fds(
     alive: Device, assigned: Assigned, on_a_bus: tuple[str, ...], promised: Promised
 ) -> None:

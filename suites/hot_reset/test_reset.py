@@ -25,7 +25,7 @@ LOW_POWER = feature.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY
 FULL_POWER = feature.VFIO_DEVICE_FEATURE_LOW_POWER_EXIT
 SET = feature.VFIO_DEVICE_FEATURE_SET
 
-pytestmark = pytest.mark.usefixtures("on_a_bus")
+pytestmark = [pytest.mark.usefixtures("on_a_bus"), devices("below-bridge")]
 
 
 @checks(rules.RESETS)
@@ -135,7 +135,7 @@ def test_interrupts_stay(alive: Device, assigned: Assigned, port: Port, index: i
 
 
 @checks(rules.POWER)
-@devices("pm")
+@devices("pm", "below-bridge")
 def test_it_ends_in_full_power(alive: Device, assigned: Assigned, pci: PciDevice) -> None:
     """From D3hot to D0."""
     control = pci.capabilities[regs.PCI_CAP_ID_PM] + regs.PCI_PM_CTRL

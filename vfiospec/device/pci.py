@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A PCI device as the kernel's PCI core shows it in sysfs: what VFIO's answers are held against."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,8 @@ ROM = 6  # index of the ROM in `resource`, after six BARs
 CLASS_DISPLAY_VGA = 0x0300  # include/linux/pci_ids.h, PCI_CLASS_DISPLAY_VGA
 _MAX_CAPS = 48  # capabilities that fit into 192 bytes
 _HEADER = 64
+# A device in sysfs whose folder lies in that of another device, not of a host bridge.
+_BEHIND_DEVICE = re.compile(r"/[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]/[^/]+$")
 
 
 @dataclass(frozen=True)
@@ -48,17 +51,19 @@ class PciDevice:
     def __init__(self, port: Port, bdf: str) -> None:
         """Read `config` and `resource`; OSError if there is no such device."""
         self.bdf = bdf
-        config, resource, group = port.run(
+        config, resource, group, place = port.run(
             [
                 o.ReadFile(f"{SYSFS}/{bdf}/config", 4096),
                 o.ReadFile(f"{SYSFS}/{bdf}/resource"),
                 o.ReadLink(f"{SYSFS}/{bdf}/iommu_group"),
+                o.ReadLink(f"{SYSFS}/{bdf}"),
             ]
         )
         if not (config.ok and resource.ok):
             raise OSError(config.errno or resource.errno, f"no PCI device {bdf}")
         self.config = config.bytes
         self.group = int(group.bytes.decode().rpartition("/")[2]) if group.ok else None
+        self.below_bridge = bool(_BEHIND_DEVICE.search(place.bytes.decode()))
         lines = resource.bytes.decode().splitlines()[: ROM + 1]
         self.bars = tuple(_bar(line) for line in lines)
 
@@ -178,6 +183,7 @@ class PciDevice:
             "sriov": pci.PCI_EXT_CAP_ID_SRIOV in self.extended_capabilities,
             "flr": self.has_flr,
             "pm": pci.PCI_CAP_ID_PM in self.capabilities,
+            "below-bridge": self.below_bridge,
         }
         return frozenset(role for role, present in has.items() if present)
 

@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent / "topologies"
 # checked against it at every boot; the second is known only of the emulated models.
 PROBED_ROLES = (
     "pcie", "conventional", "intx", "msi", "msix", "multivector-msi", "rom", "io-bar", "bar64",
-    "subpage", "vga", "sriov", "flr", "pm",
+    "subpage", "vga", "sriov", "flr", "pm", "below-bridge",
 )  # fmt: skip
 STATED_ROLES = ("irq-stimulus", "dma-stimulus", "aer", "unplug", "grouped", "shared-page")
 

@@ -43,7 +43,10 @@ def config(first: int = 0x40, size: int = 4096) -> Config:
 
 
 def device(
-    space: bytearray, *lines: str, group: str | None = "../../kernel/iommu_groups/12"
+    space: bytearray,
+    *lines: str,
+    group: str | None = "../../kernel/iommu_groups/12",
+    behind: str = "",
 ) -> PciDevice:
     """The device with this config space, these BARs, then none; its ROM comes last of seven."""
     text = "\n".join([*lines, *[NONE] * (13 - len(lines))]) + "\n"
@@ -52,6 +55,8 @@ def device(
     def answer(op: AnyOp) -> Reply:
         assert isinstance(op, o.ReadFile | o.ReadLink)
         folder, _, name = op.path.rpartition("/")
+        if name == BDF:
+            return Reply(0, 0, f"../../../devices/pci0000:00/{behind}{BDF}".encode())
         assert folder == f"/sys/bus/pci/devices/{BDF}"
         if isinstance(op, o.ReadLink):
             return Reply(0, 0, group.encode()) if group else Reply(-1, ENOENT)
@@ -66,6 +71,13 @@ def test_what_lies_in_the_header() -> None:
     assert made.interrupt_pin == 2
     assert (made.u8(0), made.u16(0), made.u32(0)) == (0x86, 0x8086, 0x10D38086)
     assert made.group == 12
+
+
+def test_a_device_behind_a_bridge() -> None:
+    """Its folder lies in the bridge's; on a root bus it lies in the host bridge's."""
+    assert "below-bridge" not in device(config()).roles()
+    assert "below-bridge" in device(config(), behind="0000:00:1c.0/").roles()
+    assert "below-bridge" in device(config(), behind="0000:00:1c.0/0000:01:00.0/").roles()
 
 
 def test_a_device_without_an_iommu_has_no_group() -> None:
