@@ -2,12 +2,34 @@
 """A region of a device fd: read, write and map it."""
 
 import mmap
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from vfiospec.abi import pci as regs
 from vfiospec.abi.vfio import vfio_region_info
 from vfiospec.device.call import Call
-from vfiospec.device.files import File, Mapping
-from vfiospec.device.ops import Pread, Pwrite, Ref
+from vfiospec.device.files import File, Mapping, Memory
+from vfiospec.device.ops import AnyOp, Pread, Pwrite, Ref, Syscall
+from vfiospec.device.pci import PciDevice
+
+_WORD: Final = 8  # bytes of a member of struct iovec, and of the widest access
+_ENTRY: Final = 16  # bytes of an entry of the MSI-X table
+
+
+def table_window(pci: PciDevice, index: int) -> range:
+    """Offsets of the MSI-X table in a BAR; empty if the table is not there."""
+    if index not in pci.msix_bars:
+        return range(0)
+    capability = pci.capabilities[regs.PCI_CAP_ID_MSIX]
+    start = pci.u32(capability + regs.PCI_MSIX_TABLE) & regs.PCI_MSIX_TABLE_OFFSET
+    return range(start, start + pci.msix_vectors * _ENTRY)
+
+
+def plain_offset(pci: PciDevice, index: int) -> int:
+    """The first offset of a BAR that is no part of the MSI-X table, aligned for any access."""
+    window = table_window(pci, index)
+    return 0 if 0 not in window else -(-window.stop // _WORD) * _WORD
 
 
 @dataclass(frozen=True)
@@ -27,11 +49,40 @@ class Region:
         reply = self.device.port.do(Pread(self.device.handle, size, self._at(offset), at))
         return Call("pread", what, 0, reply)
 
-    def try_write(self, offset: int, data: bytes) -> Call:
-        """pwrite(2)."""
-        what = f"region {self.index}+{offset:#x}, {data.hex(' ') if len(data) < 9 else len(data)}"  # noqa: PLR2004
-        reply = self.device.port.do(Pwrite(self.device.handle, data, self._at(offset)))
+    def try_write(
+        self, offset: int, data: bytes | None = None, *, at: Ref | None = None, size: int = 0
+    ) -> Call:
+        """pwrite(2) of `data`, or of `size` bytes that lie in memory."""
+        count = size if data is None else len(data)
+        shown = data.hex(" ") if data and count <= _WORD else f"{count} bytes"
+        what = f"region {self.index}+{offset:#x}, {shown}"
+        reply = self.device.port.do(self.write_op(offset, data, at=at, size=size))
         return Call("pwrite", what, 0, reply)
+
+    def read_op(self, offset: int, size: int) -> AnyOp:
+        """What `try_read` does, to be done with others in one message."""
+        return Pread(self.device.handle, size, self._at(offset))
+
+    def write_op(
+        self, offset: int, data: bytes | None = None, *, at: Ref | None = None, size: int = 0
+    ) -> AnyOp:
+        """What `try_write` does, to be done with others in one message."""
+        return Pwrite(self.device.handle, data, self._at(offset), at, size)
+
+    def try_vector(self, name: str, offset: int, parts: Sequence[int], memory: Memory) -> Call:
+        """preadv(2) or pwritev(2): parts of these sizes, each behind the other in `memory`.
+
+        The parts start at its second half; the vector lies at its start.
+        """
+        vector, address = b"", memory.address + memory.size // 2
+        for size in parts:
+            vector += address.to_bytes(_WORD, "little") + size.to_bytes(_WORD, "little")
+            address += size
+        memory.write(0, vector)
+        fixup = self.device.fixup()
+        args = (fixup, memory.address, len(parts), self._at(offset), 0)
+        what = f"region {self.index}+{offset:#x}, {' + '.join(map(str, parts))} bytes"
+        return Call(name, what, 0, self.device.port.do(Syscall(name, args)))
 
     def read(self, offset: int, size: int) -> int:
         """Read a little-endian number; OSError if it is not all read."""
