@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 import vfiospec
+from vfiospec.cli.building import refresh
 from vfiospec.lab import LabError
 from vfiospec.report.junit import junit
 from vfiospec.report.ktap import ktap, ktap_kselftest
@@ -28,6 +29,20 @@ class Accel(StrEnum):
 
     TCG = "tcg"
     KVM = "kvm"
+
+
+class Profile(StrEnum):
+    """How many examples a property is tried on."""
+
+    DEFAULT = "default"
+    NIGHTLY = "nightly"
+
+
+class Bits(StrEnum):
+    """Word sizes of the program that makes the calls."""
+
+    B64 = "64"
+    B32 = "32"
 
 
 class Ktap(StrEnum):
@@ -139,6 +154,27 @@ def run(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     ktap_to_stdout: Annotated[
         Ktap | None, typer.Option("--ktap", help="Print TAP on stdout instead of the summary.")
     ] = None,
+    *,
+    bits: Annotated[
+        Bits, typer.Option(help="32: make the calls of an i386 program (apt: gcc-multilib).")
+    ] = Bits.B64,
+    dangerous: Annotated[
+        bool,
+        typer.Option(
+            "--dangerous",
+            help="Also what may take a released kernel down: last, each in a boot of its own.",
+        ),
+    ] = False,
+    seed: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Choose other examples: properties are searched from N on."),
+    ] = None,
+    profile: Annotated[
+        Profile, typer.Option(help="How long properties are searched for a counterexample.")
+    ] = Profile.DEFAULT,
+    build: Annotated[
+        bool, typer.Option("--build", help="First build what changed in the tree of --kernel.")
+    ] = False,
     panic_in: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
     """Boot a kernel, judge its VFIO ABI, and say what was unexpected.
@@ -155,26 +191,36 @@ def run(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
         # Each call has its own deadline; a time limit on tests would only hide which call it was.
         "-p", "no:terminal", "-p", "no:cacheprovider", "--timeout", "0",
     ]  # fmt: skip
-    if kernel is not None:
-        arguments += ["--kernel", kernel]
-    for name, value in (("--modules", modules), ("--out", out and out.absolute())):
-        if value is not None:
-            arguments += [name, str(value)]
-    for bdf in device or []:
-        arguments += ["--device", bdf]
+    known = chapters()
     for chapter in require or []:
-        if chapter not in chapters():
-            raise LabError(f"--require {chapter}: there are {', '.join(chapters())}")
-        arguments += ["--require", chapter]
-    if executor:
-        arguments += ["--executor", executor]
-    if panic_in:
-        arguments += ["--panic-in", panic_in]
+        if chapter not in known:
+            raise LabError(f"--require {chapter}: there are {', '.join(known)}")
+    arguments += _given("--kernel", kernel)
+    arguments += _given("--modules", modules)
+    arguments += _given("--out", out and out.absolute())
+    arguments += _given("--device", *(device or []))
+    arguments += _given("--require", *(require or []))
+    arguments += _given("--executor", executor or None)
+    arguments += _given("--panic-in", panic_in or None)
+    arguments += _given("--hypothesis-seed", seed)
+    arguments += [
+        "--examples",
+        profile.value,
+        "--bits",
+        bits.value,
+        *(["--dangerous"] if dangerous else []),
+    ]
+    refresh(kernel, build=build, own_modules=modules is not None)
     signal.signal(signal.SIGTERM, _interrupt)
     with LiveProgress() as progress:
         frontend = _Frontend(progress)
         code = int(pytest.main(arguments, plugins=[frontend]))
     sys.exit(_conclude(frontend, code, ktap_to_stdout))
+
+
+def _given(name: str, *values: object) -> list[str]:
+    """The option before each value there is."""
+    return [word for v in values if v is not None for word in (name, str(v))]
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:

@@ -16,10 +16,12 @@ from vfiospec.lab.cache import LabError, atomic_dir, cache_root, locked, make_di
 from vfiospec.lab.sources import SUITES, machine_codename
 
 META_PACKAGE = "linux-image-amd64"
+SOURCE_META_PACKAGE = "linux-source"
 
 Progress = Callable[[str], None]
 
 _IMAGE = re.compile(r"linux-image-(?P<release>\d[^\s,:|(]*)")
+_SOURCE = re.compile(r"linux-source-\d[\d.]*")
 _DEPENDS = re.compile(r"^(?:Pre-)?Depends:(?P<value>.*(?:\n[ \t].*)*)", re.MULTILINE)
 _MODULE_FOLDERS = ("usr/lib/modules", "lib/modules")
 
@@ -34,6 +36,14 @@ class DebianKernel:
     modules: tuple[Path, ...]
     config: Path | None
     package: str
+
+
+@dataclass(frozen=True, slots=True)
+class DebianSource:
+    """A kernel source of Debian: version as the archive says it."""
+
+    version: str
+    tarball: Path
 
 
 class _Record(msgspec.Struct, frozen=True):
@@ -66,6 +76,16 @@ def fetch_kernel(suite: str, progress: Progress, *, refresh: bool = False) -> De
     """
     record = _obtain(suite, "kernel", _kernel_packages, progress, refresh=refresh)
     return _unpacked_kernel(record)
+
+
+def fetch_source(suite: str, progress: Progress, *, refresh: bool = False) -> DebianSource:
+    """Return the newest kernel source of suite. Cached like fetch_kernel. Raises LabError."""
+    record = _obtain(suite, "source", _source_packages, progress, refresh=refresh)
+    found = sorted((record.path() / "usr/src").glob("linux-source-*.tar.*"))
+    if not found:
+        msg = f"{record.path()}: no tarball in usr/src; the package changed its layout, give a tree"
+        raise LabError(msg)
+    return DebianSource(record.version, found[0])
 
 
 def fetch_package(
@@ -102,6 +122,12 @@ def parts_of_image(release: str, image_depends: str) -> list[str]:
     return [image, *sorted(parts.intersection(named))]
 
 
+def source_package(meta_depends: str) -> str | None:
+    """Return the source package a meta package depends on; None if it names none."""
+    match = _SOURCE.search(meta_depends)
+    return match[0] if match else None
+
+
 def _kernel_packages(apt: Apt) -> list[str]:
     meta = depends(apt.show(META_PACKAGE))
     release = image_release(meta)
@@ -109,6 +135,15 @@ def _kernel_packages(apt: Apt) -> list[str]:
         msg = f"{META_PACKAGE} depends on no kernel image ({meta}); name another suite"
         raise LabError(msg)
     return parts_of_image(release, depends(apt.show(f"linux-image-{release}")))
+
+
+def _source_packages(apt: Apt) -> list[str]:
+    meta = depends(apt.show(SOURCE_META_PACKAGE))
+    package = source_package(meta)
+    if package is None:
+        msg = f"{SOURCE_META_PACKAGE} depends on no source ({meta}); name another suite"
+        raise LabError(msg)
+    return [package]
 
 
 def _unpacked_kernel(record: _Record) -> DebianKernel:

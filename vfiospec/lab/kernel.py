@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from vfiospec.lab.build.record import check_finished
 from vfiospec.lab.cache import LabError
 from vfiospec.lab.debian import Progress, fetch_kernel, suite_of_this_machine
 from vfiospec.lab.modules import ModuleSet
@@ -138,6 +139,7 @@ def _find(spec: str, progress: Progress, *, refresh: bool) -> _Found:
 
 
 def _tree(tree: Path) -> _Found:
+    check_finished(tree)
     for needed in (_IMAGE_IN_TREE, _RELEASE_IN_TREE):
         if not (tree / needed).is_file():
             msg = f"{tree}: a folder without {needed}, so no built x86 kernel tree; {ACCEPTED}"
