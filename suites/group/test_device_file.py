@@ -18,7 +18,7 @@ from vfiospec.device.device import Device
 from vfiospec.device.files import EventFd
 from vfiospec.device.group import Assigned, Group
 from vfiospec.device.port import ForkedPort, Port
-from vfiospec.lab.bench import BenchDevice
+from vfiospec.lab.bench import BenchDevice, PortSysfs
 from vfiospec.rules import group as rules
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks, devices
@@ -49,6 +49,25 @@ def test_it_is_closed_by_exec_and_read_and_written(device: Device, port: Port) -
     config = device.get_region_info(vfio.VFIO_PCI_CONFIG_REGION_INDEX).struct
     reply = port.do(o.Pread(device.handle, 4, int(config.offset)))
     expect.equal("bytes read", reply.ret, 4)
+
+
+@checks(rules.FD_INFO)
+def test_its_info_names_the_device(
+    assigned: Assigned,
+    spec: BenchDevice,
+    sysfs: PortSysfs,
+    promised: Callable[[Rule], int],
+) -> None:
+    """Of each device; where the kernel need not say it, it says it right or not at all."""
+    call, device = assigned.group.try_get_device_fd(spec.bdf)
+    expect.holds(call.ok, "an fd", str(call))
+    info = sysfs.read(f"/proc/self/fdinfo/{call.ret}").splitlines()
+    if device is not None:
+        device.close()
+    place = sysfs.readlink(f"/sys/bus/pci/devices/{spec.bdf}").rpartition("../")[2]
+    named = [line for line in info if line.startswith("vfio")]
+    if named or promised(rules.FD_INFO):
+        expect.equal("lines of fdinfo", named, [f"vfio-device-syspath: /sys/{place}"])
 
 
 @checks(rules.FD_SEEK)

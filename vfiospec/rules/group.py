@@ -423,6 +423,22 @@ FD_FLAGS = rule(
     _DEVICE_OPEN,
 )
 
+FD_INFO = rule(
+    "group.device-fd-info",
+    "The fdinfo of a device fd names the device's folder in sysfs, in one line.",
+    Strength.DOCUMENTED,
+    Source(
+        "Documentation/filesystems/proc.rst",
+        "VFIO Device files",
+        quote="is the sysfs path corresponding to the VFIO device",
+    ),
+    Source("drivers/vfio/vfio_main.c", "vfio_device_show_fdinfo"),
+    answer=(
+        Answer(1, ">=7.2", "the lines there must be: seen on 7.2"),
+        Answer(0, "<7.2", "it came after 6.12, the last release seen without it"),
+    ),
+)
+
 FD_SEEK = rule(
     "group.device-fd-seek",
     "A device fd has no position: lseek fails with ESPIPE.",

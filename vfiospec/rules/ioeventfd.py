@@ -77,7 +77,6 @@ OFFSET_SIGN = rule(
     _BARS,
     Source("include/linux/vfio_pci_core.h", "VFIO_PCI_OFFSET_TO_INDEX"),
     answer=EINVAL,
-    untested="asserted with --dangerous only: it may take a released kernel down",
 )
 
 MSIX = rule(
