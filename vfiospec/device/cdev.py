@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """/dev/vfio/devices/vfioN: a device opened by itself and bound to an iommufd."""
 
+from dataclasses import dataclass
 from typing import Self
 
 from vfiospec.abi import vfio_feature as abi
@@ -81,3 +82,22 @@ class Cdev(Device):
             what=f"argsz={argsz}, flags={flags:#x}",
             argsz=argsz,
         )
+
+    def attach(self, page_table: int) -> int:
+        """VFIO_DEVICE_ATTACH_IOMMUFD_PT: the id of the page table. CallError if refused."""
+        call = checked(self.try_attach(page_table))
+        return int(call.unpack(abi.vfio_device_attach_iommufd_pt).pt_id)
+
+    def detach(self) -> None:
+        """VFIO_DEVICE_DETACH_IOMMUFD_PT. CallError if refused."""
+        checked(self.try_detach())
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A device bound to an iommufd, with its id there, and an address space without mappings."""
+
+    cdev: Cdev
+    iommufd: Iommufd
+    devid: int
+    ioas: int

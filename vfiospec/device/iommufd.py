@@ -4,11 +4,12 @@
 from typing import TypeVar
 
 from vfiospec.abi import iommufd as abi
+from vfiospec.abi import iommufd_hwpt as hwpt
 from vfiospec.abi.base import AbiStruct
 from vfiospec.device.call import Call, checked
 from vfiospec.device.container import Container
 from vfiospec.device.files import Memory
-from vfiospec.device.ops import Fixup, FixupKind, Ref
+from vfiospec.device.ops import Fixup, FixupKind, ReadFile, Ref
 from vfiospec.device.port import Port
 
 IOMMUFD_PATH = "/dev/iommu"
@@ -17,6 +18,14 @@ WRITE_READ_FIXED = (
 )
 EVERYTHING = (1 << 64) - 1  # as the length of an unmap
 T = TypeVar("T", bound=AbiStruct)
+
+
+def pinned_bytes(port: Port) -> int:
+    """Bytes that stay in memory for the process that makes the calls: VmPin."""
+    for line in port.do(ReadFile("/proc/self/status")).bytes.decode().splitlines():
+        if line.startswith("VmPin:"):
+            return int(line.split()[1]) * 1024
+    raise LookupError("/proc/self/status has no VmPin: the kernel needs CONFIG_MMU and procfs")
 
 
 class Iommufd(Container):
@@ -90,3 +99,20 @@ class Iommufd(Container):
         """IOMMU_VFIO_IOAS: which address space stands for the container's."""
         argument = abi.iommu_vfio_ioas(ioas_id=ioas, op=op)
         return self.try_call(abi.IOMMU_VFIO_IOAS, argument)
+
+    def try_alloc_page_table(self, device: int, parent: int, flags: int = 0) -> Call:
+        """IOMMU_HWPT_ALLOC of a device's page table in an address space, both by their ids."""
+        argument = hwpt.iommu_hwpt_alloc(flags=flags, dev_id=device, pt_id=parent)
+        return self.try_call(hwpt.IOMMU_HWPT_ALLOC, argument)
+
+    def alloc_page_table(self, device: int, parent: int) -> int:
+        """IOMMU_HWPT_ALLOC: the id of the new page table. CallError if refused."""
+        call = checked(self.try_alloc_page_table(device, parent))
+        return int(call.unpack(hwpt.iommu_hwpt_alloc).out_hwpt_id)
+
+    def try_get_hw_info(self, device: int, data: Memory | None = None, room: int = 0) -> Call:
+        """IOMMU_GET_HW_INFO of a device by its id, the data into memory."""
+        struct = hwpt.iommu_hw_info
+        fixups = (data.fixup(struct.offset_of("data_uptr")),) if data else ()
+        argument = struct(dev_id=device, data_len=room)
+        return self.try_call(hwpt.IOMMU_GET_HW_INFO, argument, fixups=fixups)
