@@ -10,9 +10,11 @@ from vfiospec.abi import vfio
 from vfiospec.device.device import Device
 from vfiospec.device.files import EventFd, Memory
 from vfiospec.device.group import Assigned
+from vfiospec.device.pci import SYSFS
 from vfiospec.device.port import Port
 from vfiospec.device.scratch import Scratch, decode_memory
 from vfiospec.lab.bench import BenchDevice, PortSysfs
+from vfiospec.lab.qemu import Vm
 from vfiospec.rules import hot_reset as rules
 from vfiospec.rules import hot_reset_info
 from vfiospec.rules.model import Rule
@@ -20,7 +22,7 @@ from vfiospec.session.marks import checks, devices
 from vfiospec.session.run import Run
 
 HEAD = vfio.HOT_RESET_MIN
-DRIVER = "/sys/bus/pci/drivers/vfio-pci"
+DRIVER, STUB = "/sys/bus/pci/drivers/vfio-pci", "/sys/bus/pci/drivers/pci-stub"
 Promised = Callable[[Rule], int]
 
 
@@ -184,3 +186,31 @@ def test_a_sibling_without_driver(
         sysfs.write(f"{DRIVER}/bind", sibling.bdf)
     with group.open(spec.bdf) as device:
         expect.accepted(device.try_hot_reset((group.group,)))
+
+
+@checks(rules.UNBOUND, rules.REFUSED_UNCHANGED)
+@devices("grouped")
+def test_a_sibling_of_another_driver(
+    machine: Vm,
+    group: Assigned,
+    spec: BenchDevice,
+    sibling: BenchDevice,
+    sysfs: PortSysfs,
+    promised: Promised,
+) -> None:
+    """One that touches no device, so that the group stays viable; it is not reset either."""
+    del machine  # on a real one, the other driver might be the host's own
+    if not sysfs.exists(STUB):
+        pytest.skip("no driver that leaves a device alone: needs CONFIG_PCI_STUB")
+    override = f"{SYSFS}/{sibling.bdf}/driver_override"
+    sysfs.write(f"{DRIVER}/unbind", sibling.bdf)
+    sysfs.write(override, "pci-stub")
+    try:
+        sysfs.write(f"{STUB}/bind", sibling.bdf)
+        with group.open(spec.bdf) as device:
+            expect.refused(device.try_hot_reset((group.group,)), promised(rules.UNBOUND))
+            expect.accepted(device.try_get_info())
+        sysfs.write(f"{STUB}/unbind", sibling.bdf)
+    finally:
+        sysfs.write(override, "vfio-pci")
+        sysfs.write(f"{DRIVER}/bind", sibling.bdf)

@@ -17,6 +17,7 @@ from vfiospec.device.scratch import Scratch, decode_memory, scratch_of
 from vfiospec.lab.bench import BenchDevice
 from vfiospec.rules import hot_reset as rules
 from vfiospec.session.marks import checks, devices
+from vfiospec.session.run import Run
 
 TRIGGER = vfio.VFIO_IRQ_SET_ACTION_TRIGGER
 FIRE = vfio.VFIO_IRQ_SET_DATA_NONE | TRIGGER
@@ -45,6 +46,20 @@ def test_one_group_for_each_device(
     groups = (assigned.group,) * len(on_a_bus)
     expect.accepted(alive.try_hot_reset(groups))
     expect.accepted(alive.try_hot_reset(groups, argsz=4096))
+
+
+@checks(rules.ANY_GROUP)
+@devices("grouped")
+def test_the_order_of_groups_does_not_matter(
+    alive: Device, assigned: Assigned, run: Run, spec: BenchDevice
+) -> None:
+    """The group that owns the devices comes last, then first."""
+    others = [d for d in run.devices if d.group != spec.group]
+    if not others:
+        pytest.skip("no device in another group: judge two")
+    other = run.assigned(others[0]).group
+    expect.accepted(alive.try_hot_reset((other, assigned.group)))
+    expect.accepted(alive.try_hot_reset((assigned.group, other)))
 
 
 @checks(rules.RESETS)

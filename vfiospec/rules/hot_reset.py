@@ -150,6 +150,14 @@ SAME_GROUP_TWICE = rule(
     _GROUPS,
 )
 
+ANY_GROUP = rule(
+    "hot-reset.any-group-may-own",
+    "The groups shown count in any order, also behind one that owns none of the devices.",
+    Strength.ENFORCED,
+    Source(PCI_CORE, "vfio_dev_in_groups"),
+    _SET,
+)
+
 CONFIG = rule(
     "hot-reset.config-kept",
     "Configuration space of each device is afterwards as the user had left it.",
