@@ -8,6 +8,9 @@ import pytest
 from vfiospec import expect
 from vfiospec.abi import vfio
 from vfiospec.device.cdev import Bound, Cdev
+from vfiospec.device.group import Assigned
+from vfiospec.device.iommufd import Iommufd
+from vfiospec.device.port import Port
 from vfiospec.device.scratch import decode_memory, scratch_of
 from vfiospec.lab.bench import BenchDevice, PortSysfs
 from vfiospec.lab.bind import PCI
@@ -167,3 +170,23 @@ def test_a_device_without_a_driver(
     expect.equal("the other's id", found[place(foreign.bdf)], vfio.VFIO_PCI_DEVID_NOT_OWNED)
     expect.refused(bound.cdev.try_hot_reset(), promised(rules.HOT_RESET_FOREIGN))
     expect.accepted(bound.cdev.try_get_info())
+
+
+@checks(rules.CLOSE)
+@devices("below-bridge")
+def test_once_closed_groups_own_it_again(
+    cdev: Cdev, iommufd: Iommufd, spec: BenchDevice, port: Port
+) -> None:
+    """By its group, the device is told of by groups and reset by who shows them."""
+    cdev.bind(iommufd)
+    cdev.close()
+    assert spec.group is not None
+    assigned = Assigned(port, spec.group)
+    try:
+        with assigned.open(spec.bdf) as device:
+            call = expect.accepted(device.try_get_hot_reset_info(ROOM, size=ROOM))
+            flags = call.unpack(vfio.vfio_pci_hot_reset_info).flags
+            expect.flags("flags", flags, forbidden=DEV_ID | OWNED)
+            expect.accepted(device.try_hot_reset((assigned.group,)))
+    finally:
+        assigned.close()

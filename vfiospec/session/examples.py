@@ -3,6 +3,9 @@
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.configuration import set_hypothesis_home_dir
+
+from vfiospec.lab.cache import cache_root
 
 # Each example makes calls in a guest: 30 keep a property below a second.
 EXAMPLES = {"default": 30, "nightly": 2000}
@@ -10,6 +13,7 @@ EXAMPLES = {"default": 30, "nightly": 2000}
 
 def choose(config: pytest.Config) -> None:
     """Take the profile of --examples. The same examples each time, unless --hypothesis-seed."""
+    set_hypothesis_home_dir(cache_root() / "hypothesis")  # not into the folder the user is in
     name = config.getoption("examples")
     settings.register_profile(
         f"vfiospec-{name}",

@@ -28,9 +28,12 @@ def user(tmp_path: Path) -> User:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--suite", "nonsense"), "no suite 'nonsense'; there are conventions, device_info"),
+        (
+            ("--suite", "nonsense"),
+            "no suite 'nonsense'; there are cdev, compatibility, config_space",
+        ),
         (("--test", "suites/none.py::test_x"), "suites/none.py does not exist"),
-        (("--require", "nonsense"), "--require nonsense: there are conventions"),
+        (("--require", "nonsense"), "--require nonsense: there are cdev"),
         (("--kernel", "not-a-kernel"), "not-a-kernel: not an x86 bzImage"),
         (("--kernel", "empty"), "a folder without arch/x86/boot/bzImage"),
         (("--kernel", "missing"), "missing: no such file; a kernel is"),
