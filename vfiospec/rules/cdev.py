@@ -406,6 +406,24 @@ SAME = rule(
     Source(_MAIN, "vfio_device_fops_unl_ioctl"),
 )
 
+_DMA_BUF = Source("drivers/vfio/pci/vfio_pci_dmabuf.c", "vfio_pci_dma_buf_iommufd_map")
+
+DMA_BUF = rule(
+    "cdev.dma-buf-mapped",
+    "A dma-buf of a device's memory can be mapped into an address space of iommufd.",
+    Strength.ENFORCED,
+    _DMA_BUF,
+)
+
+DMA_BUF_MEMORY_OFF = rule(
+    "cdev.dma-buf-memory-off",
+    "While the device does not decode memory its dma-bufs cannot be mapped.",
+    Strength.ENFORCED,
+    _DMA_BUF,
+    Source("drivers/vfio/pci/vfio_pci_dmabuf.c", "vfio_pci_dma_buf_move"),
+    answer=ENODEV,
+)
+
 CLOSE = rule(
     "cdev.close",
     "Closing the file, all duplicates and copies in other processes included, unbinds: the device "
