@@ -235,7 +235,7 @@ def test_among_many_each_is_found(
     expect.equal("bytes mapped", v2.unmapped(base, 32 * page), 32 * page)
 
 
-@checks(rules.MAP_ORDER)
+@checks(rules.MAP_ORDER, rules.MAP_DIRECTION, rules.MAP_ALIGNED, rules.MAP_EMPTY, rules.MAP_WRAPS)
 def test_a_wrong_argument_comes_before_an_overlap(
     v2: Container, base: int, buffer: Memory, page: int, promised: Promised
 ) -> None:
