@@ -2,11 +2,16 @@
 """Running the command as a user does, for the tests that boot."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
+
+
+def _heed_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class User:
@@ -26,6 +31,8 @@ class User:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # Whoever runs us in the background has Ctrl-C ignored, which would be inherited.
+            preexec_fn=_heed_ctrl_c,
         )
 
     def type(self, *words: str, deadline: float = 240) -> subprocess.CompletedProcess[str]:
