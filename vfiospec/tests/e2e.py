@@ -32,7 +32,7 @@ class User:
             stderr=subprocess.PIPE,
             text=True,
             # Whoever runs us in the background has Ctrl-C ignored, which would be inherited.
-            preexec_fn=_heed_ctrl_c,
+            preexec_fn=_heed_ctrl_c,  # noqa: PLW1509 -- one signal(2), no lock is taken
         )
 
     def type(self, *words: str, deadline: float = 240) -> subprocess.CompletedProcess[str]:
