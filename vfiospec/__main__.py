@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """`python -m vfiospec`: the same as the command."""
 
-from vfiospec.cli.app import main
+from vfiospec.cli import main
 
 main()

@@ -15,6 +15,7 @@ from vfiospec.device.ops import PROTOCOL, AnyOp, Hello, Reply
 from vfiospec.device.port import Port, TargetLostError, socket_pair
 
 DEADLINE = 20.0  # seconds an executor may take over one message
+START_DEADLINE = 60.0  # and until it greets: it may have to be reached, and Python to be loaded
 
 
 def hello_of_this_process() -> Hello:
@@ -127,10 +128,11 @@ class CommandPort(RemotePort):
         finally:
             theirs.close()
         try:
-            super().__init__(mine, deadline)
+            super().__init__(mine, max(deadline, START_DEADLINE))
         except TargetLostError:
             self.close()
             raise
+        self.set_deadline(deadline)
 
     def close(self) -> None:
         """End the executor."""
