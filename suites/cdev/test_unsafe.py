@@ -18,8 +18,13 @@ ALLOW = "/sys/module/iommufd/parameters/allow_unsafe_interrupts"
 
 
 @pytest.fixture
-def not_allowed(sysfs: PortSysfs, interrupt_remapping: bool) -> None:  # noqa: FBT001 -- a fixture
-    """On such a machine, and without leave."""
+def not_allowed(
+    own_file: str,
+    sysfs: PortSysfs,
+    interrupt_remapping: bool,  # noqa: FBT001 -- a fixture
+) -> None:
+    """On such a machine, with iommufd, and without leave."""
+    del own_file
     if interrupt_remapping:
         pytest.skip("the platform isolates interrupts: `--topology no-intremap` is one without")
     if sysfs.read(ALLOW).strip() != "N":
