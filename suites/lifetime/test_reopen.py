@@ -9,6 +9,7 @@ from vfiospec.device.device import Device
 from vfiospec.device.files import EventFd
 from vfiospec.device.group import Assigned
 from vfiospec.device.info import snapshot
+from vfiospec.device.observe import runtime_status
 from vfiospec.device.ops import ReadFile
 from vfiospec.device.port import Port
 from vfiospec.lab.bench import BenchDevice
@@ -145,10 +146,4 @@ def test_a_device_is_powered_while_it_is_open(own: Assigned, spec: BenchDevice, 
     """By its power management capability: D0 while open."""
     for _ in range(2):
         with own.open(spec.bdf):
-            expect.equal("runtime status while open", status(port, spec.bdf), "active")
-
-
-def status(port: Port, bdf: str) -> str:
-    """What runtime power management says of a device."""
-    path = f"/sys/bus/pci/devices/{bdf}/power/runtime_status"
-    return port.do(ReadFile(path)).bytes.decode().strip()
+            expect.equal("runtime status while open", runtime_status(port, spec.bdf), "active")
