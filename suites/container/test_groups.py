@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Groups that come and go: what a container keeps, and what it loses with the last of them."""
 
-import re
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from vfiospec import expect
 from vfiospec.abi import vfio
 from vfiospec.abi import vfio_iommu as iommu
-from vfiospec.device.container import Container
+from vfiospec.device.container import Container, locked_bytes
 from vfiospec.device.files import Memory
 from vfiospec.device.group import Group
 from vfiospec.lab.bench import BenchDevice, PortSysfs
@@ -24,13 +23,6 @@ IOVA = 0x100000
 models = pytest.mark.parametrize("model", [TYPE1, TYPE1V2], ids="model-{}".format)
 
 
-def locked(sysfs: PortSysfs) -> int:
-    """Kilobytes of memory the process has locked, mapped for DMA among them."""
-    found = re.search(r"VmLck:\s+(\d+) kB", sysfs.read("/proc/self/status"))
-    assert found is not None
-    return int(found[1])
-
-
 @checks(rules.DEPRIVILEGED)
 @models
 def test_the_last_group_takes_all_with_it(
@@ -38,17 +30,16 @@ def test_the_last_group_takes_all_with_it(
     group: Group,
     anon: Memory,
     page: int,
-    sysfs: PortSysfs,
     model: int,
     promised: Callable[[Rule], int],
 ) -> None:
     """The model, the mapping and the locked pages are gone, and the other model can be set."""
-    before = locked(sysfs)
+    before = locked_bytes(attached.port)
     expect.accepted(attached.try_set_iommu(model))
     expect.accepted(attached.try_map(anon, IOVA, 2 * page))
-    expect.equal("locked kB while mapped", locked(sysfs), before + 2 * page // 1024)
+    expect.equal("locked bytes while mapped", locked_bytes(attached.port), before + 2 * page)
     expect.accepted(group.try_unset_container())
-    expect.equal("locked kB afterwards", locked(sysfs), before)
+    expect.equal("locked bytes afterwards", locked_bytes(attached.port), before)
     expect.refused(attached.try_get_iommu_info(), promised(rules.DEPRIVILEGED))
     expect.refused(attached.try_map(anon, IOVA, page), promised(rules.DEPRIVILEGED))
     expect.refused(attached.try_unmap(IOVA, page), promised(rules.DEPRIVILEGED))
@@ -66,19 +57,18 @@ def test_closing_the_last_group_takes_all_with_it(
     subject: BenchDevice,
     anon: Memory,
     page: int,
-    sysfs: PortSysfs,
     model: int,
     promised: Callable[[Rule], int],
 ) -> None:
     """As UNSET_CONTAINER does."""
     assert subject.group is not None
-    before = locked(sysfs)
+    before = locked_bytes(container.port)
     with Group.of(container.port, subject.group) as group:
         expect.accepted(group.try_set_container(container))
         expect.accepted(container.try_set_iommu(model))
         expect.accepted(container.try_map(anon, IOVA, 2 * page))
-        expect.equal("locked kB while mapped", locked(sysfs), before + 2 * page // 1024)
-    expect.equal("locked kB afterwards", locked(sysfs), before)
+        expect.equal("locked bytes while mapped", locked_bytes(container.port), before + 2 * page)
+    expect.equal("locked bytes afterwards", locked_bytes(container.port), before)
     expect.refused(container.try_get_iommu_info(), promised(rules.LOSES_ITS_GROUP))
     expect.refused(container.try_set_iommu(model), promised(rules.SET_WITHOUT_GROUP))
     with Group.of(container.port, subject.group) as group:
