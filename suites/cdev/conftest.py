@@ -15,7 +15,7 @@ from vfiospec.device.iommufd import IOMMUFD_PATH, Iommufd
 from vfiospec.device.pci import SYSFS
 from vfiospec.device.port import Port
 from vfiospec.lab.bench import BenchDevice, PortSysfs
-from vfiospec.lab.bind import BDF
+from vfiospec.lab.bus import devices_of_bus
 from vfiospec.session.run import Run
 
 READ_ONLY, READ_WRITE = 1, 3  # PROT_READ, with PROT_WRITE
@@ -137,17 +137,11 @@ def bind_at(memory: Memory) -> Callable[[Cdev, Iommufd], Call]:
     return attempt
 
 
-def _below(sysfs: PortSysfs, folder: str) -> list[str]:
-    found = [name for name in sysfs.listdir(folder) if BDF.fullmatch(name)]
-    return found + [b for name in found for b in _below(sysfs, f"{folder}/{name}")]
-
-
 @pytest.fixture
 def bus(path: str, sysfs: PortSysfs, spec: BenchDevice) -> tuple[str, ...]:
     """The devices that are reset with it, itself among them; empty if it is on a root bus."""
     del path
-    place = sysfs.readlink(f"{SYSFS}/{spec.bdf}").split("/")
-    return tuple(_below(sysfs, f"{SYSFS}/{place[-2]}")) if BDF.fullmatch(place[-2]) else ()
+    return devices_of_bus(sysfs, spec.bdf)
 
 
 @pytest.fixture

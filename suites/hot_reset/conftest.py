@@ -9,27 +9,20 @@ import pytest
 from vfiospec.abi import vfio
 from vfiospec.device.device import Device
 from vfiospec.device.group import Assigned
-from vfiospec.device.pci import SYSFS, PciDevice
+from vfiospec.device.pci import PciDevice
 from vfiospec.device.port import Port
 from vfiospec.device.scratch import Scratch, decode_memory, scratch_of
 from vfiospec.lab.bench import BenchDevice, PortSysfs
+from vfiospec.lab.bus import devices_of_bus
 from vfiospec.session.run import Run
 
 BDF = re.compile(r"([0-9a-f]{4,}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])")
 
 
-def _below(sysfs: PortSysfs, folder: str) -> list[str]:
-    found = [name for name in sysfs.listdir(folder) if BDF.fullmatch(name)]
-    return found + [b for name in found for b in _below(sysfs, f"{folder}/{name}")]
-
-
 @pytest.fixture
 def bus(sysfs: PortSysfs, spec: BenchDevice) -> tuple[str, ...]:
     """The devices of the device's bus and below; empty if it is on a root bus."""
-    place = sysfs.readlink(f"{SYSFS}/{spec.bdf}").split("/")
-    if not BDF.fullmatch(place[-2]):
-        return ()
-    return tuple(_below(sysfs, f"{SYSFS}/{place[-2]}"))
+    return devices_of_bus(sysfs, spec.bdf)
 
 
 @pytest.fixture
