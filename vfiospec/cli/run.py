@@ -104,8 +104,9 @@ def run(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
         str | None,
         typer.Option(
             metavar="SOURCE",
-            help="What is judged: `debian` (newest of this machine's release), `debian:SUITE`, "
-            "a bzImage, a built kernel tree, or `host` (with --device). Default: debian.",
+            help="What is judged: `debian` (newest of this machine's release), "
+            "`debian:SUITE[=VERSION]`, a bzImage, a built kernel tree, or `host` (with --device). "
+            "Default: debian.",
         ),
     ] = None,
     modules: Annotated[

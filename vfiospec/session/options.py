@@ -48,8 +48,8 @@ def add(parser: pytest.Parser) -> None:
         "--kernel",
         default=None,
         metavar="SOURCE",
-        help="debian, debian:SUITE, a bzImage, a built kernel tree, or host (default: debian, "
-        "host with --device)",
+        help="debian, debian:SUITE[=VERSION], a bzImage, a built kernel tree, or host "
+        "(default: debian, host with --device)",
     )
     group.addoption("--modules", metavar="DIR", help="folder of .ko files that win over others")
     group.addoption("--topology", default="default", metavar="NAME", help="a name or a TOML file")
