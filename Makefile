@@ -50,7 +50,7 @@ layers: setup ## import-linter: which part may import which
 
 unit: setup ## the suite's own tests
 	echo '== unit tests'
-	.venv/bin/python -m pytest -q vfiospec/tests
+	.venv/bin/python -m pytest -q -n auto --dist worksteal vfiospec/tests
 
 suites: setup ## the suites in a booted Debian kernel, into a folder that is kept only if they fail
 	echo '== suites'
