@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""Where layouts come from: what the user named, resolved to headers, an object or BTF, and read."""
+
+import lzma
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import zstandard
+
+from vfiospec.lab.cache import LabError
+from vfiospec.lab.debian import Progress, fetch_package, suite_of_this_machine
+from vfiospec.layout.btf import is_btf, read_btf
+from vfiospec.layout.dwarf import read_object
+from vfiospec.layout.headers import read_abi
+from vfiospec.layout.includes import Includes, installed, is_tree, tree
+from vfiospec.layout.model import Abi
+
+ACCEPTED: Final = (
+    "a source is `debian:SUITE[=VERSION]`, a folder of headers, a kernel tree, an object, module or"
+    " vmlinux with DWARF (.xz and .zst too), or BTF such as /sys/kernel/btf/vmlinux"
+)
+HEADERS_PACKAGE: Final = "linux-libc-dev"
+
+
+def quiet(text: str) -> None:
+    """Hear of progress and say nothing."""
+    del text
+
+
+def debian_headers(suite: str, progress: Progress = quiet) -> Path:
+    """The include root of a suite's headers package, `SUITE=VERSION` for one that is not newest.
+
+    Fetched once. LabError.
+    """
+    return fetch_package(suite, [HEADERS_PACKAGE], progress) / "usr/include"
+
+
+def read(spec: str, progress: Progress = quiet) -> Abi:
+    """Read the ABI of a source. LabError if it is none, LayoutError if it cannot be read."""
+    name, colon, suite = spec.partition(":")
+    if name == "debian":
+        wanted = suite if colon else suite_of_this_machine()
+        return read_abi(installed(debian_headers(wanted, progress), f"debian:{wanted}"))
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        with ExitStack() as stack:
+            return read_abi(includes_of(path, stack))
+    return _read_file(path, spec, progress)
+
+
+def includes_of(folder: Path, stack: ExitStack, source: str = "") -> Includes:
+    """A folder's headers, a kernel tree's included; what has to be written lives with stack."""
+    if is_tree(folder):
+        shim = stack.enter_context(tempfile.TemporaryDirectory(prefix="vfiospec-tree-"))
+        return tree(folder, Path(shim), source)
+    return installed(folder, source)
+
+
+def _read_file(path: Path, spec: str, progress: Progress) -> Abi:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as e:
+        raise LabError(f"{spec}: no such file; {ACCEPTED}") from e
+    except OSError as e:
+        raise LabError(f"{spec}: cannot read it ({e.strerror}); {ACCEPTED}") from e
+    data = unpacked(data, spec)
+    if is_btf(data):
+        return Abi(read_btf(path))
+    if len(data) > _LONG:
+        progress(f"{spec}: reading {len(data) / 1e6:.0f} MB of DWARF")
+    return Abi(read_object(data, spec))
+
+
+_LONG: Final = 20_000_000  # bytes of an object that is not read in two seconds
+
+
+def unpacked(data: bytes, what: str) -> bytes:
+    """The data, unpacked if xz or zstd packed it. LabError if it is damaged."""
+    try:
+        if data.startswith(b"\xfd7zXZ\0"):
+            return lzma.decompress(data)
+        if data.startswith(b"\x28\xb5\x2f\xfd"):
+            return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+    except (lzma.LZMAError, zstandard.ZstdError) as e:
+        raise LabError(f"{what}: compressed and damaged ({e}); build or fetch it again") from e
+    return data
