@@ -39,15 +39,23 @@ def debian_headers(suite: str, progress: Progress = quiet) -> Path:
 
 def read(spec: str, progress: Progress = quiet) -> Abi:
     """Read the ABI of a source. LabError if it is none, LayoutError if it cannot be read."""
+    path = Path(spec).expanduser()
+    if spec.partition(":")[0] == "debian" or path.is_dir():
+        with ExitStack() as stack:
+            return read_abi(sources_includes(spec, stack, progress))
+    return _read_file(path, spec, progress)
+
+
+def sources_includes(spec: str, stack: ExitStack, progress: Progress = quiet) -> Includes:
+    """The headers of a source that has them. LabError if it has none."""
     name, colon, suite = spec.partition(":")
     if name == "debian":
         wanted = suite if colon else suite_of_this_machine()
-        return read_abi(installed(debian_headers(wanted, progress), f"debian:{wanted}"))
+        return installed(debian_headers(wanted, progress), f"debian:{wanted}")
     path = Path(spec).expanduser()
-    if path.is_dir():
-        with ExitStack() as stack:
-            return read_abi(includes_of(path, stack))
-    return _read_file(path, spec, progress)
+    if not path.is_dir():
+        raise LabError(f"{spec}: no folder of headers and no kernel tree, which this needs")
+    return includes_of(path, stack)
 
 
 def includes_of(folder: Path, stack: ExitStack, source: str = "") -> Includes:
