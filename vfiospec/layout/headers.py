@@ -32,6 +32,8 @@ _PREAMBLE: Final = (
     "#include <linux/bits.h>",
     "#endif",
 )
+# Errors in what a macro stands for are reported where it is used: in our table.
+_AT_MACRO: Final = "-ftrack-macro-expansion=0"
 _ERROR_LINE: Final = re.compile(r"header\.c:(\d+):\d+: error:")
 _WIDE, _NARROW = 64, 32
 
@@ -124,7 +126,7 @@ def _compiled(
     """Compile the table; without those macros of it that are no numbers after all."""
     numbers = list(macros.numbers)
     binary = source.with_suffix(".o")
-    options = ["-w", "-g", "-fno-eliminate-unused-debug-types", "-c"]
+    options = ["-w", "-g", "-fno-eliminate-unused-debug-types", _AT_MACRO, "-c"]
     while True:
         table = [f"(unsigned long long)({macro}), sizeof({macro})," for macro in numbers]
         table += [f"_Alignof({tag})," for tag in macros.tags]

@@ -68,17 +68,19 @@ class StructJudge:
         for leaf in self.fresh:
             if self._displaces(leaf):
                 causes.append(min(leaf.start, *(o.start for o, _ in self._displaced(leaf))))
-                moved = ", ".join(
+                places = ", ".join(
                     f"{o.name} from {o.where} to {n.where}" for o, n in self._displaced(leaf)
                 )
-                self._break(rules.FIELD_INSERTED, leaf, f"inserted at {leaf.where}: moves {moved}")
+                change = f"inserted at {leaf.where}: moves {places}"
+                self._break(rules.FIELD_INSERTED, leaf, change)
             else:
                 grown |= self._placed(leaf)
         first = min(causes, default=None)
-        for old, new in self.common:
-            if old.start != new.start and (first is None or old.start < first):
+        moved = [(old, new) for old, new in self.common if old.start != new.start]
+        for old, new in moved:
+            if first is None or old.start < first:
                 self._break(rules.FIELD_MOVED, new, f"moved from {old.where} to {new.where}")
-        self._frame(explained=grown or first is not None)
+        self._frame(explained=grown or bool(causes or moved))
         return self.findings
 
     def _renamed(self) -> Iterator[Leaf]:
