@@ -11,10 +11,14 @@ import msgspec
 import typer
 
 from vfiospec.cli.abi_report import as_json, report
+from vfiospec.cli.run import ROOT
 from vfiospec.lab import LabError
-from vfiospec.lab.layouts import ACCEPTED, read, sources_includes
+from vfiospec.lab.layouts import ACCEPTED, every_kernel, read, sources_includes
 from vfiospec.lab.revisions import at_commit, patched, split_range
 from vfiospec.layout.headers import read_abi
+from vfiospec.layout.history import HISTORY, collect, dump
+from vfiospec.layout.history import read as read_history
+from vfiospec.layout.history_table import table
 from vfiospec.layout.judge import Judgement, judge
 from vfiospec.layout.show import layout_text
 
@@ -136,3 +140,30 @@ def _judged(
     if new is None:
         raise LabError(f"{old}: compared with what? give a second source, --git or --patch")
     return judge(read(old, _say), read(new, _say))
+
+
+@app.command()
+def history(
+    *,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Of corpora/abi, without asking a mirror.")
+    ] = False,
+    as_data: Annotated[bool, typer.Option("--json", help="The data that corpora/abi has.")] = False,
+) -> None:
+    """Print which field, flag and ioctl came with which kernel, as a page in Markdown.
+
+    The headers packages of all suites that apt reaches are fetched (3 MB each) and compiled; a
+    suite that cannot be reached is named and left out.
+
+    vfiospec abi history > docs/abi-history.md
+
+    vfiospec abi history --json > corpora/abi/history.json
+
+    Exit code: 0 it is printed, 2 nothing could be read.
+    """
+    made = read_history(ROOT / HISTORY) if offline else collect(every_kernel(_say))
+    if as_data:
+        typer.echo(dump(made).decode(), nl=False)
+        return
+    for line in table(made):
+        typer.echo(line)

@@ -9,13 +9,16 @@ from typing import Final
 
 import zstandard
 
-from vfiospec.lab.cache import LabError
+from vfiospec.lab.apt import Apt
+from vfiospec.lab.cache import LabError, cache_root, locked, make_dir
 from vfiospec.lab.debian import Progress, fetch_package, suite_of_this_machine
+from vfiospec.lab.sources import SUITES
 from vfiospec.layout.btf import is_btf, read_btf
 from vfiospec.layout.dwarf import read_object
 from vfiospec.layout.headers import read_abi
 from vfiospec.layout.includes import Includes, installed, is_tree, tree
 from vfiospec.layout.model import Abi
+from vfiospec.rules.model import kernel_version
 
 ACCEPTED: Final = (
     "a source is `debian:SUITE[=VERSION]`, a folder of headers, a kernel tree, an object, module or"
@@ -94,3 +97,40 @@ def unpacked(data: bytes, what: str) -> bytes:
     except (lzma.LZMAError, zstandard.ZstdError) as e:
         raise LabError(f"{what}: compressed and damaged ({e}); build or fetch it again") from e
     return data
+
+
+def header_versions(suite: str, progress: Progress = quiet) -> list[str]:
+    """The versions of the headers package that a suite holds, the newest first. LabError."""
+    home = make_dir(cache_root() / "apt" / suite)
+
+    def waiting() -> None:
+        progress(f"debian:{suite}: another vfiospec is fetching it; waiting")
+
+    with locked(home / "lock", waiting):
+        apt = Apt(suite, home)
+        if not apt.is_fresh():
+            progress(f"debian:{suite}: fetching the package lists")
+            apt.update()
+        return apt.versions(HEADERS_PACKAGE)
+
+
+def every_kernel(progress: Progress = quiet) -> dict[str, tuple[str, Abi]]:
+    """The ABI of each kernel whose headers a suite holds, oldest first, with its source.
+
+    A suite that cannot be reached is left out, and progress hears of it. LabError if all are.
+    """
+    found: dict[tuple[int, int], str] = {}
+    for suite in SUITES:
+        try:
+            versions = header_versions(suite, progress)
+        except LabError as e:
+            progress(f"{e}; left out")
+            continue
+        for version in versions:
+            found.setdefault(kernel_version(version), f"debian:{suite}={version}")
+    if not found:
+        raise LabError("no suite of Debian can be reached: is there a network?")
+    return {
+        f"{major}.{minor}": (source, read(source, progress))
+        for (major, minor), source in sorted(found.items())
+    }

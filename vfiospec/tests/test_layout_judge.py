@@ -3,7 +3,6 @@
 
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -24,7 +23,7 @@ Edited = Callable[[Edit], Judgement]
 def edited(tmp_path_factory: pytest.TempPathFactory) -> Edited:
     """Compare the newest headers with what an edit makes of them: of one header, the edited."""
     root = installed(include_root(NEWEST))
-    before: dict[str, Abi] = {}
+    before = dict[str, Abi]()
 
     def compared(edit: Edit) -> Judgement:
         if edit.header not in before:
