@@ -2,10 +2,13 @@
 """ctypes classes made from a layout: of this kernel, of its headers, or of those of 5.10."""
 
 import ctypes
+from collections.abc import Iterator
+from itertools import groupby
 from math import prod
 from typing import Any, Final
 
 from vfiospec.abi.base import AbiStruct
+from vfiospec.abi.base import Member as AbiMember
 from vfiospec.layout import LayoutError
 from vfiospec.layout.model import BYTE, Layout, Member, Record
 
@@ -15,6 +18,15 @@ _UNSIGNED: Final = {
 _SIGNED: Final = {1: ctypes.c_int8, 2: ctypes.c_int16, 4: ctypes.c_int32, 8: ctypes.c_int64}
 _FLOATS: Final = {4: ctypes.c_float, 8: ctypes.c_double}
 _GAP: Final = "_gap_"
+
+
+class MadeStruct(AbiStruct):
+    """A structure made from a layout; what fills its gaps is no field to whoever asks."""
+
+    @classmethod
+    def members(cls) -> Iterator[AbiMember]:
+        """Yield the fields in order, as those of vfiospec.abi do."""
+        return (m for m in super().members() if not m.name.startswith(_GAP))
 
 
 class Fixtures:
@@ -49,8 +61,8 @@ class Fixtures:
         members = [m for m in record.members if not m.flexible]
         plain = [self._field(member, at) for at, member in enumerate(members)]
         attempts: list[tuple[int | None, list[Any]]] = [(None, plain), (4, plain)]
-        if record.kind == "struct" and not any(member.bits for member in members):
-            attempts.append((1, self._with_gaps(record, members, plain)))
+        if record.kind == "struct":
+            attempts.append((1, self._with_gaps(record, members)))
         for pack, fields in attempts:
             made = _build(record, members, fields, pack)
             if not _misplaced(made, record, members, fields):
@@ -64,16 +76,22 @@ class Fixtures:
             ctype *= bound
         return (name, ctype, member.bits[1]) if member.bits else (name, ctype)
 
-    def _with_gaps(
-        self, record: Record, members: list[Member], plain: list[tuple[Any, ...]]
-    ) -> list[tuple[Any, ...]]:
+    def _with_gaps(self, record: Record, members: list[Member]) -> list[tuple[Any, ...]]:
+        """Fields for a packed structure: what the compiler leaves free has fields of its own."""
         fields: list[tuple[Any, ...]] = []
         end = 0
-        for member, field in zip(members, plain, strict=True):
-            if member.offset > end:
-                fields.append((f"{_GAP}{end}", ctypes.c_uint8 * (member.offset - end)))
-            fields.append(field)
-            end = member.offset + member.size
+        runs = groupby(enumerate(members), key=lambda pair: _storage(*pair))
+        for run in ([*found] for _, found in runs):
+            at, first = run[0]
+            begin = first.bits[0] // BYTE if first.bits else first.offset
+            if begin > end:
+                fields.append((f"{_GAP}{end}", ctypes.c_uint8 * (begin - end)))
+            if first.bits:
+                bits, end = _bit_fields([member for _, member in run], begin)
+                fields += bits
+            else:
+                fields.append(self._field(first, at))
+                end = first.offset + first.size
         if record.size > end:
             fields.append((f"{_GAP}{end}", ctypes.c_uint8 * (record.size - end)))
         return fields
@@ -92,8 +110,31 @@ class Fixtures:
         return sizes[size]
 
 
+def _storage(at: int, member: Member) -> tuple[int, ...]:
+    """The same for bit-fields that share their storage, another for each other member."""
+    return (member.offset, member.size) if member.bits else (-1, at)
+
+
+def _bit_fields(members: list[Member], begin: int) -> tuple[list[tuple[Any, ...]], int]:
+    """The bit-fields of one storage that begins at a byte, gaps filled, and the byte behind it."""
+    placed = [(member, *member.bits) for member in members if member.bits]
+    last = max(start + width for _, start, width in placed)
+    needed = (last + BYTE - 1) // BYTE - begin
+    size = next((size for size in _UNSIGNED if size >= needed), max(_UNSIGNED))
+    fields: list[tuple[Any, ...]] = []
+    bit = begin * BYTE
+    for member, start, width in placed:
+        if start > bit:
+            fields.append((f"{_GAP}bit_{bit}", _UNSIGNED[size], start - bit))
+        fields.append((member.name, (_SIGNED if member.signed else _UNSIGNED)[size], width))
+        bit = start + width
+    if bit < (begin + size) * BYTE:
+        fields.append((f"{_GAP}bit_{bit}", _UNSIGNED[size], (begin + size) * BYTE - bit))
+    return fields, begin + size
+
+
 def _build(record: Record, members: list[Member], fields: list[Any], pack: int | None) -> type[Any]:
-    base = ctypes.Union if record.kind == "union" else AbiStruct
+    base = ctypes.Union if record.kind == "union" else MadeStruct
     unnamed = tuple(
         name for name, *_ in fields if name.startswith("_unnamed_") and not _is_array(name, members)
     )
