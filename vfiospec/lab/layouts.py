@@ -93,7 +93,11 @@ def unpacked(data: bytes, what: str) -> bytes:
         if data.startswith(b"\xfd7zXZ\0"):
             return lzma.decompress(data)
         if data.startswith(b"\x28\xb5\x2f\xfd"):
-            return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+            packed = zstandard.ZstdDecompressor().decompressobj()
+            plain = packed.decompress(data)
+            if packed.eof:
+                return plain
+            raise LabError(f"{what}: compressed and cut short; build or fetch it again")
     except (lzma.LZMAError, zstandard.ZstdError) as e:
         raise LabError(f"{what}: compressed and damaged ({e}); build or fetch it again") from e
     return data

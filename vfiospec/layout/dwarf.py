@@ -53,7 +53,9 @@ def open_elf(data: bytes, what: str) -> ELFFile:
         elf = ELFFile(BytesIO(data))
         machine, little = (elf["e_machine"], elf.elfclass), elf.little_endian
         sections = elf.num_sections()
-        end = max((s["sh_offset"] + _in_file(s) for s in elf.iter_sections()), default=0)
+        end = elf["e_shoff"] + sections * elf["e_shentsize"]
+        if end <= len(data):
+            end = max((s["sh_offset"] + _in_file(s) for s in elf.iter_sections()), default=0)
     except _DAMAGE as e:
         raise LayoutError(f"{what}: a damaged ELF file; build or fetch it again") from e
     if not little:

@@ -129,10 +129,16 @@ def _akin(a: str, b: str, old: Layout, new: Layout) -> bool:
         return False
     if first.ioctl or second.ioctl:
         return first.ioctl and second.ioctl
+    if first.owner and _is_bit(first) and _is_bit(second):
+        return True  # of the flags of one structure
     families = a.rpartition("_")[0], b.rpartition("_")[0]
     # Below VFIO_ alone there are lists of all kinds.
     within = [f for f in families if "_" in f and a.startswith(f"{f}_") and b.startswith(f"{f}_")]
     return bool(within)
+
+
+def _is_bit(constant: Constant) -> bool:
+    return constant.value > 0 and not constant.value & (constant.value - 1)
 
 
 def _plain(name: str) -> str:

@@ -28,6 +28,7 @@ class Edit:
         assert self.within in text, self.within
         begin = text.index(self.within)
         assert self.replace in text[begin:], self.replace
+        path.unlink()  # it may be a link to the file of others
         path.write_text(text[:begin] + text[begin:].replace(self.replace, self.by, 1))
 
 

@@ -3,11 +3,15 @@
 
 import shutil
 from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
 
 import pytest
 
+from vfiospec.layout.accepted import ACCEPTED
 from vfiospec.layout.finding import Verdict
 from vfiospec.layout.headers import read_abi
+from vfiospec.layout.history import HISTORY, read
 from vfiospec.layout.includes import Includes, installed
 from vfiospec.layout.judge import Judgement, judge
 from vfiospec.layout.model import Abi
@@ -16,6 +20,7 @@ from vfiospec.rules.model import Rule, registered
 from vfiospec.tests.header_sets import NEWEST, include_root
 from vfiospec.tests.layout_edits import BREAKS, HARMLESS, IOMMUFD, VFIO, ZDEV, Edit
 
+ROOT = Path(__file__).resolve().parents[2]
 Edited = Callable[[Edit], Judgement]
 
 
@@ -58,3 +63,41 @@ def test_every_rule_of_layouts_is_broken_by_some_edit() -> None:
     chapter: set[Rule] = {r for r in registered().values() if r.chapter == "layout"}
     assert broken == chapter
     assert rules.FIELD_INSERTED in chapter
+
+
+KERNELS = ["5.10", "6.1", "6.12", "7.2", "7.3"]
+
+
+@pytest.mark.parametrize(("old", "new"), [*combinations(KERNELS, 2)])
+def test_released_kernels_break_nothing_that_is_not_known(old: str, new: str) -> None:
+    """Each with every later one; and everything that was added is listed."""
+    history = read(ROOT / HISTORY)
+    before, after = history.abi(old), history.abi(new)
+    found = judge(before, after)
+    assert [f.line for f in found.of(Verdict.BREAK)] == []
+    added = {f.subject for f in found.of(Verdict.ADDITION)}
+    structs = {r.tag for n, r in after.wide.structs.items() if n not in before.wide.structs}
+    assert structs <= added
+    numbers = after.wide.numbers().keys() - before.wide.numbers().keys()
+    assert numbers <= {f.subject for f in found.findings}
+
+
+def test_every_accepted_change_was_made() -> None:
+    """An entry that no kernel needs would hide a break; each has its reason."""
+    history = read(ROOT / HISTORY)
+    found = [
+        finding
+        for old, new in combinations(KERNELS, 2)
+        for finding in judge(history.abi(old), history.abi(new)).of(Verdict.ACCEPTED)
+    ]
+    assert [one for one in ACCEPTED if not any(map(one.matches, found))] == []
+    assert all(finding.reason for finding in found)
+
+
+def test_the_other_way_round_is_a_break() -> None:
+    """Headers that lose what they had: nothing of it is accepted."""
+    history = read(ROOT / HISTORY)
+    found = judge(history.abi("7.3"), history.abi("5.10"))
+    assert {f.rule.id for f in found.of(Verdict.BREAK) if f.rule} >= {
+        "layout.struct-removed", "layout.field-removed", "layout.constant-removed",
+    }  # fmt: skip
