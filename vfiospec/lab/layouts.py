@@ -22,8 +22,9 @@ from vfiospec.rules.model import kernel_version
 
 ACCEPTED: Final = (
     "a source is `debian:SUITE[=VERSION]`, a folder of headers, a kernel tree, an object, module or"
-    " vmlinux with DWARF (.xz and .zst too), or BTF such as /sys/kernel/btf/vmlinux"
+    " vmlinux with DWARF (.xz and .zst too), or BTF as in /sys/kernel/btf"
 )
+BTF_MODULES: Final = ("vfio", "vfio_pci_core", "vfio_pci", "vfio_iommu_type1", "iommufd")
 HEADERS_PACKAGE: Final = "linux-libc-dev"
 
 
@@ -43,6 +44,9 @@ def debian_headers(suite: str, progress: Progress = quiet) -> Path:
 def read(spec: str, progress: Progress = quiet) -> Abi:
     """Read the ABI of a source. LabError if it is none, LayoutError if it cannot be read."""
     path = Path(spec).expanduser()
+    if (path / "vmlinux").is_file() and is_btf((path / "vmlinux").read_bytes()[:2]):
+        modules = [found for name in BTF_MODULES if (found := path / name).is_file()]
+        return Abi(read_btf(path / "vmlinux", *modules))
     if spec.partition(":")[0] == "debian" or path.is_dir():
         with ExitStack() as stack:
             return read_abi(sources_includes(spec, stack, progress))

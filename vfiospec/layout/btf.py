@@ -21,6 +21,7 @@ _MAGIC: Final = {b"\x9f\xeb": "little", b"\xeb\x9f": "big"}
 _THROUGH: Final = {"CONST", "VOLATILE", "RESTRICT", "TYPE_TAG"}
 _POINTER: Final = 8
 _BASE: Final = "vmlinux"
+_OURS: Final = ("VFIO_", "IOMMU_", "IOMMUFD_")
 
 
 class _Member(msgspec.Struct):
@@ -56,40 +57,42 @@ def is_btf(data: bytes) -> bool:
     return data[:2] in _MAGIC
 
 
-def read_btf(path: Path, base: Path | None = None) -> Layout:
-    """Read a file of raw BTF; that of a module with `base`, by default the vmlinux beside it.
+def read_btf(path: Path, *modules: Path) -> Layout:
+    """Read a file of raw BTF: a vmlinux, then its modules; or a module with a vmlinux beside it.
 
     BTF does not tell which header defines a structure: those that vfiospec.abi declares are kept.
     """
-    tool = _bpftool()
-    if _MAGIC.get(path.read_bytes()[:2]) == "big":
-        raise LayoutError(f"{path}: big-endian; layouts of x86-64 and i386 can be read")
-    types: dict[int, _Type] = {}
-    beside = path.parent / _BASE
-    if base is None and path.name != _BASE and beside.is_file():
-        base = beside
-    split = ["-B", str(base)] if base else []
-    for command in ([str(base)], [str(path)]) if base else ([str(path)],):
-        flags = split if command == [str(path)] else []
-        for found in _dump(tool, flags, command[0]):
-            types[found.id] = found
-    own = _Reader(types)
-    ours = declared_structs()
-    structs = {t.name: own.record(t) for t in types.values() if t.name in ours and _is_whole(t)}
-    enums = tuple(
-        Enum(
-            name=t.name,
+    for one in (path, *modules):
+        if _MAGIC.get(one.read_bytes()[:2]) != "little":
+            raise LayoutError(f"{one}: big-endian, or no BTF; that of x86-64 can be read")
+    tool, what, beside = _bpftool(), path, path.parent / _BASE
+    if path.name != _BASE and beside.is_file():
+        path, modules = beside, (path, *modules)
+    base = {found.id: found for found in _dump(tool, [], str(path))}
+    structs, enums = _ours(base)
+    for module in modules:
+        own = {found.id: found for found in _dump(tool, ["-B", str(path)], str(module))}
+        more, values = _ours(base | own)
+        structs, enums = {**more, **structs}, enums | values
+    if not structs:
+        raise LayoutError(f"{what}: no structure of VFIO or iommufd in it: is the module loaded?")
+    return Layout(source=str(what), partial=True, structs=structs, enums=tuple(enums.values()))
+
+
+def _ours(types: dict[int, _Type]) -> tuple[dict[str, Record], dict[str, Enum]]:
+    """The structures that vfiospec.abi declares, and enums of the user headers, by first value."""
+    known, reader = declared_structs(), _Reader(types)
+    structs = {t.name: reader.record(t) for t in types.values() if t.name in known and _is_whole(t)}
+    enums = {
+        t.values[0].name: Enum(
+            name="" if t.name == "(anon)" else t.name,
             values={v.name: v.val % (1 << BYTE * t.size) for v in t.values},
             size=t.size,
         )
         for t in types.values()
-        if t.kind.startswith("ENUM")
-        and t.values
-        and t.values[0].name.startswith(("VFIO_", "IOMMU"))
-    )
-    if not structs:
-        raise LayoutError(f"{path}: no structure of VFIO or iommufd in it: is the module loaded?")
-    return Layout(source=str(path), partial=True, structs=structs, enums=enums)
+        if t.kind.startswith("ENUM") and t.values and t.values[0].name.startswith(_OURS)
+    }
+    return structs, enums
 
 
 def _is_whole(found: _Type) -> bool:

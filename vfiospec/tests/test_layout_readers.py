@@ -2,6 +2,8 @@
 """Layouts are read as a compiler makes them, and classes made from them are laid out alike."""
 
 import ctypes
+import os
+import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from vfiospec.layout import LayoutError
 from vfiospec.layout.btf import is_btf, read_btf
 from vfiospec.layout.declared import declared_structs, differences, shapes
-from vfiospec.layout.dwarf import read_object
+from vfiospec.layout.dwarf import open_elf, read_object
 from vfiospec.layout.fixtures import Fixtures
 from vfiospec.layout.headers import compiler, read_abi, read_headers
 from vfiospec.layout.history import History, read
@@ -222,3 +224,47 @@ def test_layouts_of_the_history_are_those_of_headers(history: History) -> None:
     kept: Layout = history.abi(history.versions[-1].kernel).wide
     assert kept.structs == abi.wide.structs
     assert kept.numbers() == abi.wide.numbers()
+
+
+def btf_of(source: str, folder: Path) -> Path:
+    """Raw BTF of a source with VFIO's header; skips where the compiler writes none."""
+    (folder / "a.c").write_text(f"#include <linux/vfio.h>\n{source}\n")
+    root = include_root(NEWEST)
+    options = ["-gbtf", "-nostdinc", f"-I{root}", f"-I{root}/x86_64-linux-gnu"]
+    command = [compiler(), *options, "-c", "a.c", "-o", "a.o"]
+    if subprocess.run(command, cwd=folder, check=False, capture_output=True).returncode:
+        pytest.skip("this compiler writes no BTF: gcc does since 12")
+    elf = open_elf((folder / "a.o").read_bytes(), "a.o")
+    section = elf.get_section_by_name(".BTF")
+    assert section is not None
+    (folder / "module").write_bytes(section.data())
+    return folder / "module"
+
+
+def test_btf_says_what_dwarf_says(tmp_path: Path) -> None:
+    """Anonymous unions, arrays at the end, pointers, signs: the same structures from both."""
+    if shutil.which("bpftool", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None:
+        pytest.skip("no bpftool, which reads BTF: apt install bpftool")
+    names = (
+        "vfio_irq_set", "vfio_device_gfx_plane_info", "vfio_pci_hot_reset_info", "vfio_bitmap",
+        "vfio_device_ioeventfd", "vfio_pci_hot_reset",
+    )  # fmt: skip
+    path = btf_of(" ".join(f"struct {name} {name};" for name in names), tmp_path)
+    found = read_btf(path).structs
+    root = include_root(NEWEST)
+    whole = read_headers(Includes("newest", (root, root / "x86_64-linux-gnu")), ["linux/vfio.h"])
+    assert found.keys() == {*names, "vfio_pci_dependent_device"}
+    for name, record in found.items():
+        assert shapes(record) == shapes(whole.structs[name]), name
+        assert record.size == whole.structs[name].size
+
+
+def test_btf_without_vfio_is_one_line(tmp_path: Path) -> None:
+    if shutil.which("bpftool", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None:
+        pytest.skip("no bpftool, which reads BTF: apt install bpftool")
+    path = btf_of("int x;", tmp_path)
+    with pytest.raises(LayoutError, match="no structure of VFIO or iommufd in it"):
+        read_btf(path)
+    path.write_bytes(path.read_bytes()[:30])
+    with pytest.raises(LayoutError, match="bpftool cannot read it: "):
+        read_btf(path)
