@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
+from struct import error as StructError  # noqa: N812 -- it is one
 from typing import Final
 
 from elftools.common.exceptions import DWARFError, ELFError
@@ -17,6 +18,7 @@ from elftools.elf.elffile import ELFFile
 from vfiospec.layout import LayoutError
 from vfiospec.layout.dwarf_types import Types, name_of
 from vfiospec.layout.model import Enum, Layout, Record
+from vfiospec.layout.relocate import relocated
 
 # The user headers of VFIO and iommufd, as an #include names them.
 HEADERS: Final = ("linux/vfio.h", "linux/vfio_zdev.h", "linux/vfio_ccw.h", "linux/iommufd.h")
@@ -28,7 +30,7 @@ _INSTALLED: Final = re.compile(r"(?:^|/)include/(linux/\w+\.h)$")
 # What pyelftools lets through of a damaged file, besides errors of its own.
 _DAMAGE: Final = (
     ELFError, DWARFError, ConstructError, AssertionError, AttributeError, IndexError, KeyError,
-    TypeError, ValueError, UnicodeDecodeError, OverflowError,
+    TypeError, ValueError, UnicodeDecodeError, OverflowError, StructError,
 )  # fmt: skip
 
 Chooser = Callable[[str], str | None]  # path of a file -> name of the header, None to leave it out
@@ -74,12 +76,22 @@ def read_object(data: bytes, what: str) -> Layout:
     try:
         if not elf.has_dwarf_info(strict=True):
             raise LayoutError(f"{what}: no DWARF in it; compile it with -g (CONFIG_DEBUG_INFO)")
-        structs, enums = read_units(elf.get_dwarf_info(), uapi_headers)
+        structs, enums = read_units(dwarf_of(elf), uapi_headers)
     except _DAMAGE as e:
         raise LayoutError(f"{what}: its DWARF cannot be read: {e or type(e).__name__}") from e
     if not structs:
         raise LayoutError(f"{what}: its DWARF has no structure of the user headers of VFIO")
     return Layout(source=what, bits=elf.elfclass, partial=True, structs=structs, enums=enums)
+
+
+def dwarf_of(elf: ELFFile) -> DWARFInfo:
+    """The DWARF of an ELF file, ready to be read."""
+    elf.stream.seek(0)
+    data = elf.stream.read()
+    ready = relocated(data, elf)
+    if ready is None:
+        return elf.get_dwarf_info()
+    return ELFFile(BytesIO(ready)).get_dwarf_info(relocate_dwarf_sections=False)
 
 
 def read_file(path: Path, what: str = "") -> Layout:

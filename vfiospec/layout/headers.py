@@ -18,7 +18,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from vfiospec.layout import LayoutError
-from vfiospec.layout.dwarf import HEADERS, Chooser, open_elf, read_units
+from vfiospec.layout.dwarf import HEADERS, Chooser, dwarf_of, open_elf, read_units
 from vfiospec.layout.includes import Includes
 from vfiospec.layout.macros import Macros, read_macros
 from vfiospec.layout.model import Abi, Constant, Enum, Layout, Record, Text
@@ -88,7 +88,7 @@ def _layout(
     def chooser(_paths: list[str]) -> Chooser:
         return choose
 
-    structs, enums = read_units(elf.get_dwarf_info(), chooser)
+    structs, enums = read_units(dwarf_of(elf), chooser)
     values = _table(elf, 2 * len(numbers) + len(macros.tags))
     constants = {
         name: Constant(
