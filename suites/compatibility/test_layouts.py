@@ -14,7 +14,7 @@ from vfiospec.device.info import INFO_CALLS, InfoCall
 from vfiospec.layout.fixtures import Fixtures
 from vfiospec.layout.history import HISTORY, read
 from vfiospec.rules import compatibility, conventions
-from vfiospec.session.marks import checks
+from vfiospec.session.marks import checks, devices
 
 ROOT = Path(__file__).parents[2]
 KERNELS = ["5.10", "6.1", "6.12", "7.2", "7.3"]
@@ -40,6 +40,7 @@ def indexes(info: InfoCall, device: Device) -> list[int | None]:
 @each_layout
 @each_info
 @pytest.mark.parametrize("bits", [64, 32], ids="bits-{}".format)
+@devices("msix")
 def test_each_field_has_the_same_value(
     device: Device, info: InfoCall, kernel_of_headers: str, bits: int
 ) -> None:
@@ -62,6 +63,7 @@ def test_each_field_has_the_same_value(
 @checks(conventions.ARGSZ_BEYOND)
 @each_layout
 @each_info
+@devices("rom")
 def test_a_structure_larger_than_the_kernels_is_answered(
     device: Device, info: InfoCall, kernel_of_headers: str
 ) -> None:
@@ -75,6 +77,7 @@ def test_a_structure_larger_than_the_kernels_is_answered(
 @checks(conventions.ARGSZ_MINIMUM)
 @each_layout
 @each_info
+@devices("rom")
 def test_the_first_version_of_a_structure_is_in_all(
     device: Device, info: InfoCall, kernel_of_headers: str
 ) -> None:

@@ -34,9 +34,9 @@ def fetched(port: Port, name: str, folder: Path) -> Path:
         while True:
             reply = port.do(Pread(file.handle, CHUNK, len(data)))
             assert reply.ok, f"{name}: errno {reply.errno}"
-            if not reply.bytes:
+            if reply.ret == 0:
                 break
-            data += reply.bytes
+            data += reply.bytes[: reply.ret]
     (folder / name).write_bytes(data)
     return folder / name
 
