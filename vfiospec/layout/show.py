@@ -102,8 +102,8 @@ def _members(record: Record, base: int, depth: int) -> Iterator[str]:
             yield closing
         else:
             yield _with_place(f"{indent}{member.declaration};", base, member)
-        end = member.offset + member.size
-    if record.kind == "struct" and end < record.size and not _bits_at_end(record):
+        end = max(end, _end(member))
+    if record.kind == "struct" and end < record.size:
         yield f"{indent}/* {record.size - end} bytes of padding */"
 
 
@@ -111,8 +111,11 @@ def _name(member: Member) -> str:
     return f"{member.name}{''.join(f'[{bound or str()}]' for bound in member.dims)}"
 
 
-def _bits_at_end(record: Record) -> bool:
-    return bool(record.members) and record.members[-1].bits is not None
+def _end(member: Member) -> int:
+    """The byte behind a member."""
+    if member.bits:
+        return (sum(member.bits) + BYTE - 1) // BYTE
+    return member.offset + member.size
 
 
 def _with_place(text: str, base: int, member: Member) -> str:

@@ -40,4 +40,4 @@ def test_an_unknown_target_is_one_line() -> None:
         check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr == "usage: python -m fuzz TARGET [options]: abi, cap_chain, wire\n"
+    assert done.stderr == "usage: python -m fuzz TARGET [options]: abi, cap_chain, dwarf, wire\n"
