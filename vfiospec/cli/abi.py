@@ -3,7 +3,8 @@
 
 import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +36,15 @@ def _say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Within it, Ctrl-C is an error: its exit code shall not be that of a break."""
+    try:
+        yield
+    except KeyboardInterrupt as e:
+        raise LabError("interrupted; nothing was judged, and nothing is left behind") from e
+
+
 @app.command()
 def show(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help=_SOURCE)],
@@ -56,7 +66,8 @@ def show(
 
     Exit code: 0 it is printed, 2 it cannot be read.
     """
-    abi = read(source, _say)
+    with _interruptible():
+        abi = read(source, _say)
     layout = abi.narrow if i386 else abi.wide
     if layout is None:
         raise LabError(
@@ -104,7 +115,7 @@ def diff(  # noqa: PLR0913 -- each is a choice of the user's
 
     Exit code: 0 compatible, 1 a break, 2 it could not be judged.
     """
-    with ExitStack() as stack:
+    with _interruptible(), ExitStack() as stack:
         judgement = _judged(old, new, git, patch, stack)
     if judgement is None:
         typer.echo(f"{patch}: no user header of the kernel in it: the layout stays as it is")
@@ -161,7 +172,8 @@ def history(
 
     Exit code: 0 it is printed, 2 nothing could be read.
     """
-    made = read_history(ROOT / HISTORY) if offline else collect(every_kernel(_say))
+    with _interruptible():
+        made = read_history(ROOT / HISTORY) if offline else collect(every_kernel(_say))
     if as_data:
         typer.echo(dump(made).decode(), nl=False)
         return

@@ -270,6 +270,14 @@ def test_what_cannot_be_judged_is_one_line(words: list[str], said: str) -> None:
     assert said in refused("abi", *words)
 
 
+def test_ctrl_c_is_not_the_exit_code_of_a_break(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vfiospec.cli.abi.read", interrupt)
+    assert "interrupted; nothing was judged" in refused("abi", "diff", "a", "b")
+
+
 @pytest.mark.parametrize("command", ["show", "diff", "history"])
 def test_help_teaches_by_examples(command: str) -> None:
     result = vfiospec("abi", command, "--help")
