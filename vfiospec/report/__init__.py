@@ -36,6 +36,18 @@ def short_name(outcome: Outcome) -> str:
     return outcome.id.removeprefix(f"{outcome.chapter}.")
 
 
+def headline(outcome: Outcome) -> str:
+    """Return why an outcome is what it is, or its name if nothing was said."""
+    if outcome.outcome in ("xfailed", "xpassed"):
+        how = "known deviation" if outcome.outcome == "xfailed" else "unexpectedly passes"
+        return f"{how}: {outcome.finding or outcome.message or 'no finding named'}"
+    if outcome.message:
+        return outcome.message
+    if outcome.expected is not None or outcome.actual is not None:
+        return f"expected {outcome.expected}, actual {outcome.actual}"
+    return outcome.outcome
+
+
 def facts(header: Header) -> dict[str, str]:
     """Return what the header says as flat names and one-line values; unknown facts are left out."""
     kernel = header.kernel

@@ -145,7 +145,7 @@ def lab_failed(outcome: Outcome) -> bool:
 
 def compare(old: Run, new: Run) -> Comparison:
     """Compare two runs, test by test; the worst outcome stands for a test a run has twice."""
-    before, after = _worst(old.outcomes), _worst(new.outcomes)
+    before, after = worst_of_each(old.outcomes), worst_of_each(new.outcomes)
     entries, passing, skipped, common = [], 0, 0, 0
     for test in sorted({*before, *after}):
         was, is_now = before.get(test), after.get(test)
@@ -160,7 +160,8 @@ def compare(old: Run, new: Run) -> Comparison:
     return Comparison(old, new, entries, passing, skipped, common)
 
 
-def _worst(outcomes: Iterable[Outcome]) -> dict[str, Outcome]:
+def worst_of_each(outcomes: Iterable[Outcome]) -> dict[str, Outcome]:
+    """Return one outcome for each test id, in the order the ids first appear."""
     worst: dict[str, Outcome] = {}
     for outcome in outcomes:
         known = worst.get(outcome.id)

@@ -75,6 +75,35 @@ class DeviceRef(msgspec.Struct, frozen=True, kw_only=True):
     bdf: str
 
 
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """Of what an outcome's finding names: its title, and where it is spoken of.
+
+    origin is "finding" if it ships with the suites, else the file of known issues.
+    """
+
+    title: str
+    link: str | None = None
+    origin: str = "finding"
+
+
+class KnownIssueState(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an entry of the known issues in this run.
+
+    showed: so many tests failed as it says. silent: its tests ran and none failed so. ended: it no
+    longer holds, note says why. elsewhere: it is of other kernels, topologies or modes. not run: no
+    test it names was judged.
+    """
+
+    id: str
+    title: str
+    link: str
+    origin: str
+    state: Literal["showed", "silent", "ended", "elsewhere", "not run"]
+    tests: int = 0
+    intermittent: bool = False
+    note: str | None = None
+
+
 class _Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=str.lower):
     """Base of all records: the tag is the class name in lower case."""
 
@@ -138,6 +167,7 @@ class Outcome(_Record, frozen=True, kw_only=True):
     log: list[str] = msgspec.field(default_factory=list)
     dmar: list[str] = msgspec.field(default_factory=list)
     finding: str | None = None
+    known: Known | None = None
     transcript: str | None = None
     rerun: str | None = None
     duration: float
@@ -150,13 +180,17 @@ class Outcome(_Record, frozen=True, kw_only=True):
 
 
 class Footer(_Record, frozen=True, kw_only=True):
-    """Last line: only a run that came to its end has one. interrupted says what cut it short."""
+    """Last line: only a run that came to its end has one. interrupted says what cut it short.
+
+    known_issues holds every entry of the known issues this run was given.
+    """
 
     finished: str
     counts: dict[str, int]
     exit_code: int
     interrupted: str | None = None
     duration: float
+    known_issues: list[KnownIssueState] = msgspec.field(default_factory=list)
 
 
 Record = Header | Boot | Start | Outcome | Footer
