@@ -16,8 +16,18 @@ from typing import NamedTuple
 
 import msgspec
 
-from vfiospec.results.model import RESULTS_FILE, Boot, Footer, Header, Outcome, Record, Start
+from vfiospec.results.model import (
+    RESULTS_FILE,
+    Boot,
+    Footer,
+    Header,
+    KnownIssueState,
+    Outcome,
+    Record,
+    Start,
+)
 from vfiospec.results.writer import ResultsWriter
+from vfiospec.session.issue_book import together
 from vfiospec.session.part import Note, Problem
 from vfiospec.session.plugin import INTERRUPTED, Progress, exit_code
 from vfiospec.session.run import prepare
@@ -52,6 +62,7 @@ class _Part:
         self.header: Header | None = None
         self.ended = False
         self.footer = False
+        self.known_issues: list[KnownIssueState] = []
 
     def lines(self) -> list[bytes]:
         """Whole lines that arrived; waits for some. None ever again once it has ended."""
@@ -123,8 +134,9 @@ class Parts:
                     self.problems += [] if text in self.problems else [text]
                 case Header() as header:
                     part.header = header
-                case Footer():
+                case Footer() as footer:
                     part.footer = True
+                    part.known_issues = footer.known_issues
                 case record:
                     self._waiting.append(record)
         if part.ended and part.process.wait() < 0 and not part.footer and not self.interrupted:
@@ -171,6 +183,7 @@ class Parts:
                 exit_code=code,
                 interrupted=self.interrupted or problem,
                 duration=self._elapsed(),
+                known_issues=together(part.known_issues for part in self._parts),
             )
         )
         self._writer.close()

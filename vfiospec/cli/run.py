@@ -154,6 +154,12 @@ def run(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     test: Annotated[
         list[str] | None, typer.Option(metavar="NODEID", help="Only this test. Repeatable.")
     ] = None,
+    known_issues: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="What is known to fail. Default: known-issues.toml, if it is here."
+        ),
+    ] = None,
     require: Annotated[
         list[str] | None,
         typer.Option(metavar="CHAPTER", help="A skip in this chapter is a failure. Repeatable."),
@@ -219,6 +225,7 @@ def run(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     arguments += _given("--modules", modules)
     folder = out.absolute() if out else default_out(ROOT)
     arguments += _given("--out", folder)
+    arguments += _given("--known-issues", known_issues and known_issues.absolute())
     arguments += _given("--device", *(device or []))
     arguments += _given("--require", *(require or []))
     arguments += _given("--executor", executor or None)

@@ -3,6 +3,7 @@
 
 import re
 import shlex
+from collections.abc import Iterator
 
 from vfiospec.results.model import Header, Outcome
 from vfiospec.results.reader import Run
@@ -46,6 +47,17 @@ def headline(outcome: Outcome) -> str:
     if outcome.expected is not None or outcome.actual is not None:
         return f"expected {outcome.expected}, actual {outcome.actual}"
     return outcome.outcome
+
+
+def stale_issues(run: Run) -> Iterator[str]:
+    """Yield a line for each known issue that ended or did not show though its tests ran."""
+    for issue in run.footer.known_issues if run.footer else ():
+        what = f"{issue.id} ({one_line(issue.title)}, {one_line(issue.link)})"
+        if issue.state == "ended":
+            yield f"{what}: {issue.note}; take it out of {issue.origin}"
+        elif issue.state == "silent":
+            maybe = ", as it may" if issue.intermittent else "; if it is fixed, take it out"
+            yield f"{what}: its tests ran, and none failed as it says{maybe}"
 
 
 def facts(header: Header) -> dict[str, str]:

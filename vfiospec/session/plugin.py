@@ -16,7 +16,9 @@ from vfiospec.lab import LabError
 from vfiospec.lab.bench import BenchDevice
 from vfiospec.results import model
 from vfiospec.rules import all_rules, kernel
+from vfiospec.rules.model import kernel_version
 from vfiospec.session import findings as known
+from vfiospec.session.issue_book import IssueBook
 from vfiospec.session.marks import is_dangerous, rules_of, selected
 from vfiospec.session.options import Options
 from vfiospec.session.outcome import Judged, rerun_line, test_id
@@ -53,6 +55,7 @@ class SuitePlugin:
             self.run.listeners.append(progress.on_record)
         all_rules()
         self.findings = known.load(Path(config.rootpath) / "suites" / "expectations")
+        self.issues = IssueBook(options.known_issues, self.findings)
         self.judged: Judged | None = None
         self.counts: Counter[str] = Counter()
         self.interrupted: str | None = None
@@ -137,6 +140,7 @@ class SuitePlugin:
             exit_code=self.exit_code(),
             interrupted=self.interrupted or self.problem,
             duration=self.run.elapsed(),
+            known_issues=self.issues.states(*self._where()),
         )
         self.run.write(footer)
         writer.close()
@@ -210,7 +214,7 @@ class SuitePlugin:
             report.outcome = "passed"  # whatever a teardown says of a dead kernel is no news
         judged.see(report, error)
         if report.when == "call" and report.passed and (finding := self._finding(judged)):
-            judged.outcome, judged.finding = "xpassed", finding.id
+            judged.explained("xpassed", finding)
             judged.message = f"{finding.id} is known to fail here, and passed: {finding.title}"
         # What shows only in teardown is the kernel's health: no finding speaks of that.
         # A kernel that dies is one only where the test is known to be able to kill it.
@@ -218,7 +222,7 @@ class SuitePlugin:
         if report.failed and report.when != "teardown" and explicable:
             finding = self._finding(judged)
             if finding is not None:
-                judged.outcome, judged.finding = "xfailed", finding.id
+                judged.explained("xfailed", finding)
                 report.outcome, report.wasxfail = "skipped", finding.id
         if report.skipped and self._required(item) and judged.outcome == "skipped":
             judged.failed("failed", f"skipped, though required: {judged.message}")
@@ -238,18 +242,27 @@ class SuitePlugin:
     def _required(self, item: pytest.Item) -> bool:
         return item.path.parent.name in self.options.require
 
-    def _finding(self, judged: Judged) -> known.Finding | None:
+    def _finding(self, judged: Judged) -> known.Deviation | None:
         device = self.run.device(_spec(judged.item))
         roles = device.roles if device else frozenset()
         own = {r.id for r in rules_of(judged.item)}
-        for finding in self.findings:
-            if finding.rule not in own or not finding.covers(judged.id, self.run.version, roles):
+        those: list[known.Deviation] = [*self.findings, *self.issues.holding(*self._where())]
+        for finding in those:
+            if not finding.concerns(own) or not finding.covers(judged.id, self.run.version, roles):
                 continue
-            if judged.outcome == "passed" or finding.explains(
-                judged.actual or judged.message or ""
-            ):
+            if judged.outcome == "passed":
+                if not finding.intermittent:
+                    return finding
+            elif finding.explains(judged.actual or judged.message or ""):
                 return finding
         return None
+
+    def _where(self) -> tuple[tuple[int, int], str, model.Mode]:
+        header = self.run.header
+        if header is None:
+            raise LabError("nothing has been booted yet")
+        topology = header.topology.name if header.topology else ""
+        return kernel_version(header.kernel.release), topology, header.mode
 
     def judge_health(self) -> None:
         """Judge what the kernel said while a test ran. Mismatch if it was not sound."""
@@ -279,6 +292,7 @@ class SuitePlugin:
         if judged.outcome in ("failed", "error", "xpassed", "xfailed"):
             self._keep_transcript(judged, device)
         self.counts[judged.outcome] += 1
+        self.issues.count(judged.id, judged.outcome, judged.finding, self._where()[0])
         self.run.write(
             judged.record(
                 model.DeviceRef(name=device.name, bdf=device.bdf) if device else None,

@@ -64,6 +64,7 @@ class Run:
         self._wanted_boots = 1
         self.health: HealthMonitor | None = None
         self.writer: ResultsWriter | RecordStream | None = None
+        self.header: model.Header | None = None  # once it is written
         self.listeners: list[Callable[[model.Record], None]] = []
 
     # -- the bench
@@ -108,7 +109,8 @@ class Run:
             self.writer = ResultsWriter(options.out / model.RESULTS_FILE)
         else:
             self.writer = RecordStream(options.records)
-        self.write(self._header(planned))
+        self.header = self._header(planned)
+        self.write(self.header)
         self._booted(None)
 
     def _booted(self, reason: str | None) -> None:
