@@ -20,6 +20,7 @@ from vfiospec.report.ktap import ktap, ktap_kselftest
 from vfiospec.report.terminal import LiveProgress, summary
 from vfiospec.results.model import RESULTS_FILE
 from vfiospec.results.reader import read_run
+from vfiospec.session.only import file_of, is_id
 from vfiospec.session.options import default_out
 from vfiospec.session.plugin import CANNOT_JUDGE, INTERRUPTED, PLUGIN, PROGRESS, SuitePlugin
 
@@ -102,14 +103,18 @@ def selection(suites: list[str], tests: list[str]) -> list[str]:
     for suite in suites:
         if suite not in known:
             raise LabError(f"no suite {suite!r}; there are {', '.join(known)}")
+    by_id = [test for test in tests if is_id(test)]
+    tests = [test for test in tests if not is_id(test)]
     for test in tests:
         path = ROOT / test.partition("::")[0]
         if not path.exists():
             raise LabError(
-                f"--test {test}: {path} does not exist; ids are in {RESULTS_FILE}, nodeid"
+                f"--test {test}: {path} does not exist; ids are in {RESULTS_FILE}, id and nodeid"
             )
     chosen = [str(ROOT / "suites" / suite) for suite in suites]
     chosen += [str(ROOT / test) for test in tests]
+    for test in by_id:
+        chosen += [str(file_of(ROOT / "suites", test)), "--test-id", test]
     return chosen or [str(ROOT / "suites")]
 
 
@@ -152,7 +157,8 @@ def run(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
         list[str] | None, typer.Option(metavar="NAME", help="Only this suite. Repeatable.")
     ] = None,
     test: Annotated[
-        list[str] | None, typer.Option(metavar="NODEID", help="Only this test. Repeatable.")
+        list[str] | None,
+        typer.Option(metavar="ID", help="Only this test, by its id or nodeid. Repeatable."),
     ] = None,
     known_issues: Annotated[
         Path | None,

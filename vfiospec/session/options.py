@@ -39,6 +39,7 @@ class Options:
     part: int = 0  # which of `parts` equal parts of the tests this process judges
     parts: int = 1
     records: int | None = None  # the file descriptor records go to, instead of a results file
+    test_ids: tuple[str, ...] = ()
 
     @property
     def in_place(self) -> bool:
@@ -92,6 +93,13 @@ def add(parser: pytest.Parser) -> None:
         default="default",
         choices=["default", "nightly"],
         help="how many examples a property is tried on",
+    )
+    group.addoption(
+        "--test-id",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="of the file that an id is from, only the tests it stands for",
     )
     group.addoption(
         "--known-issues",
@@ -187,4 +195,5 @@ def read(config: pytest.Config) -> Options:
         parts=config.getoption("parts"),
         records=config.getoption("records"),
         known_issues=_known_issues(config),
+        test_ids=tuple(config.getoption("test_id")),
     )

@@ -18,6 +18,7 @@ from vfiospec.results import model
 from vfiospec.rules import all_rules, kernel
 from vfiospec.rules.model import kernel_version
 from vfiospec.session import findings as known
+from vfiospec.session import only
 from vfiospec.session.issue_book import IssueBook
 from vfiospec.session.marks import is_dangerous, rules_of, selected
 from vfiospec.session.options import Options
@@ -83,6 +84,8 @@ class SuitePlugin:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Refuse a test without a rule, and two tests with one id; put the dangerous last."""
+        if self.options.test_ids:
+            items[:] = self._chosen(items)
         risky = [i for i in items if is_dangerous(i)]
         if risky and not self.options.dangerous:
             self.config.hook.pytest_deselected(items=risky)
@@ -106,6 +109,19 @@ class SuitePlugin:
         if others:
             self.config.hook.pytest_deselected(items=others)
             items[:] = items[options.part :: options.parts]
+
+    def _chosen(self, items: list[pytest.Item]) -> list[pytest.Item]:
+        """Those that an id stands for, and all of what was named in another way."""
+        suites = self.config.rootpath / "suites"
+        try:
+            files = {str(only.file_of(suites, test)) for test in self.options.test_ids}
+            doubtful = {i: test_id(i) for i in items if str(i.path) in files}
+            chosen = only.choose(self.options.test_ids, doubtful.values())
+        except LabError as e:
+            raise pytest.UsageError(f"vfiospec: {e}") from e
+        left_out = [i for i, name in doubtful.items() if name not in chosen]
+        self.config.hook.pytest_deselected(items=left_out)
+        return [i for i in items if i not in left_out]
 
     # -- the run
 
