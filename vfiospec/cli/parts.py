@@ -89,7 +89,7 @@ class Parts:
 
     def run(self, arguments: Sequence[str], jobs: int) -> Ended:
         """Start that many parts, each with pytest's arguments, and see them to their end."""
-        prepare(self.out)
+        self._lock = prepare(self.out)  # as long as this process lives
         try:
             self._parts += [_Part(arguments, number, jobs) for number in range(jobs)]
             self._gather()

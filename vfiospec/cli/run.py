@@ -13,12 +13,13 @@ from rich.console import Console
 
 import vfiospec
 from vfiospec.cli.building import refresh
+from vfiospec.cli.output import put
 from vfiospec.cli.parts import Ended, Parts
 from vfiospec.lab import LabError
 from vfiospec.report.junit import junit
 from vfiospec.report.ktap import ktap, ktap_kselftest
 from vfiospec.report.terminal import LiveProgress, summary
-from vfiospec.results.model import RESULTS_FILE
+from vfiospec.results.model import RESULTS_FILE, ResultsError
 from vfiospec.results.reader import read_run
 from vfiospec.session.only import file_of, is_id
 from vfiospec.session.options import default_out
@@ -273,11 +274,18 @@ def _conclude(folder: Path, ended: Ended, dialect: Ktap | None) -> int:
             sys.stderr.write(f"vfiospec: {ended.problem}{interrupted}\n")
         return CANNOT_JUDGE
     judged = read_run(folder / RESULTS_FILE)
-    (folder / "junit.xml").write_text(junit(judged))
-    (folder / "results.ktap").write_text(ktap(judged))
+    code = ended.code
+    if ended.problem and judged.footer is None:  # else the footer says it
+        sys.stderr.write(f"vfiospec: {ended.problem}\n")
+    try:
+        put(junit(judged), folder / "junit.xml")
+        put(ktap(judged), folder / "results.ktap")
+    except ResultsError as e:
+        sys.stderr.write(f"vfiospec: {e}; `vfiospec report` makes it again\n")
+        code = code or CANNOT_JUDGE
     if dialect is None:
         summary(judged, folder, Console())
     else:
         sys.stdout.write((ktap if dialect is Ktap.KTAP else ktap_kselftest)(judged))
         summary(judged, folder, Console(stderr=True))
-    return ended.code
+    return code

@@ -3,6 +3,7 @@
 
 from collections import Counter
 from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +16,7 @@ from vfiospec.expect import Mismatch
 from vfiospec.lab import LabError
 from vfiospec.lab.bench import BenchDevice
 from vfiospec.results import model
+from vfiospec.results.model import ResultsError
 from vfiospec.rules import all_rules, kernel
 from vfiospec.rules.model import kernel_version
 from vfiospec.session import findings as known
@@ -134,7 +136,7 @@ class SuitePlugin:
         try:
             self.run.begin(planned)
             return (yield)
-        except LabError as e:
+        except (LabError, ResultsError) as e:
             self.problem = str(e)
             pytest.exit(str(e), returncode=CANNOT_JUDGE)
         except KeyboardInterrupt:
@@ -158,8 +160,11 @@ class SuitePlugin:
             duration=self.run.elapsed(),
             known_issues=self.issues.states(*self._where()),
         )
-        self.run.write(footer)
-        writer.close()
+        try:
+            self.run.write(footer)
+            writer.close()
+        except ResultsError as e:
+            self.problem = self.problem or str(e)
 
     def exit_code(self) -> int:
         """What a run that counted this must end with."""
@@ -178,6 +183,15 @@ class SuitePlugin:
         elif exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = CANNOT_JUDGE
 
+    @contextmanager
+    def _disk(self) -> Generator[None]:
+        """End the run, with a line that says why, when its results cannot be written."""
+        try:
+            yield
+        except (ResultsError, OSError) as e:
+            self.problem = str(e)
+            pytest.exit(str(e), returncode=CANNOT_JUDGE)
+
     # -- one test
 
     @pytest.hookimpl(wrapper=True)
@@ -189,11 +203,13 @@ class SuitePlugin:
         if not in_suites(item):
             return (yield)
         self.judged = Judged(item, test_id(item), self.run.elapsed())
-        self.run.write(model.Start(id=self.judged.id, t=self.run.elapsed()))
+        with self._disk():
+            self.run.write(model.Start(id=self.judged.id, t=self.run.elapsed()))
         try:
             return (yield)
         finally:
-            self._write_outcome(self.judged)
+            with self._disk():
+                self._write_outcome(self.judged)
             self.judged = None
             if is_dangerous(item):
                 self.run.spoil(f"{test_id(item)}, which may leave a kernel broken")

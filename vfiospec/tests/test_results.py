@@ -17,6 +17,8 @@ from vfiospec.tests import sample_run
 
 REGENERATE = "python -c 'from vfiospec.results.model import *; print(schema_text(), end=str())'"
 
+FAILED_NOW = sample_run.outcome(sample_run.PASSED.id, "failed")
+
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 maybe = st.none() | text
 seconds = st.floats(0, 1e6)
@@ -151,12 +153,13 @@ def test_unknown_keys_pass_and_an_unknown_type_is_a_problem(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [
-        ([sample_run.PASSED, sample_run.PASSED], "line 3: second outcome of device-info"),
+        ([sample_run.PASSED, FAILED_NOW], "line 3: second outcome of device-info"),
+        ([sample_run.PASSED, sample_run.PASSED], "line 3: line 2 once more, left out"),
         ([sample_run.header()], "line 2: a header that is not the first line"),
         ([sample_run.footer([]), Start(id="a", t=1)], "line 3: a record after the footer"),
         ([sample_run.footer([sample_run.PASSED])], "footer counts 1 passed, the file holds 0"),
     ],
-    ids=["outcome-twice", "header-twice", "after-footer", "wrong-counts"],
+    ids=["outcome-twice", "line-twice", "header-twice", "after-footer", "wrong-counts"],
 )
 def test_what_contradicts_itself_is_a_problem(
     tmp_path: Path, lines: list[Record], problem: str
