@@ -76,6 +76,8 @@ def bisect_step(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
         _end(Answer.STOP, "interrupted")
     except (LabError, ResultsError) as e:
         _end(Answer.CANNOT_TELL, str(e))
+    except Exception as e:  # noqa: BLE001 -- Python would end with 1, and so call a commit bad
+        _end(Answer.STOP, f"a mistake of ours, not of the kernel: {type(e).__name__}: {e}")
     _end(answer, f"{why} ({folder})")
 
 

@@ -172,6 +172,21 @@ def test_a_boot_that_fails_cannot_tell(
     assert "bisect-step: cannot tell: " in done.stdout
 
 
+def test_a_mistake_of_ours_is_no_verdict(
+    booted: Callable[..., list[list[str]]], tmp_path: Path, tree: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    booted()
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("x")
+
+    monkeypatch.setattr(builder, "rebuild", fail)
+    done = step(tmp_path, tree)
+    assert (done.exit_code, done.stdout) == (128, "")
+    assert "a mistake of ours, not of the kernel: ZeroDivisionError: x" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
