@@ -46,7 +46,8 @@ def bisect_step(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     ] = "default",
     accel: Annotated[Accel, typer.Option(help="QEMU's accelerator.")] = Accel.TCG,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Results. Default: reports/bisect-DATE-TIME.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Results, in DIR/DATE-TIME/N. Default: reports/bisect."),
     ] = None,
     *,
     dangerous: Annotated[
@@ -67,7 +68,11 @@ def bisect_step(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
         _check(kernel, test, options)
     except LabError as e:
         _end(Answer.STOP, str(e))
-    folder = out or ROOT / "reports" / f"bisect-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    folder = (out or ROOT / "reports" / "bisect") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    try:
+        folder.mkdir(parents=True)  # a new one: no step shall read what another has left
+    except OSError as e:
+        _end(Answer.STOP, f"--out {folder}: {e.strerror}")
     try:
         built = _build(kernel, profile)
         options += ["--accel", accel.value, *(word for one in test for word in ("--test", one))]

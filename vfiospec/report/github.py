@@ -39,11 +39,10 @@ def _head(run: Run) -> str:
     where = _code(header.kernel.release)
     if header.topology is not None:
         where += f" with {_code(header.topology.name)}"
-    lines = [f"### vfiospec: {run.verdict()}, {run.checks()} checks on {where}", ""]
-    lines += [f"- partial: {_code(reason)}" for reason in run.shortfalls()]
-    lines += [f"- problem: {_code(problem)}" for problem in run.problems]
-    lines += ["", *_table(run), ""]
-    return "\n".join(lines)
+    faults = [f"- partial: {_code(reason)}" for reason in run.shortfalls()]
+    faults += [f"- problem: {_code(problem)}" for problem in run.problems]
+    title = f"### vfiospec: {run.verdict()}, {run.checks()} checks on {where}"
+    return "\n".join([title, "", *faults, *([""] if faults else []), *_table(run), ""])
 
 
 def _table(run: Run) -> Iterator[str]:

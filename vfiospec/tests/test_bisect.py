@@ -127,9 +127,8 @@ def test_a_good_kernel_was_booted_as_often_as_asked(
 ) -> None:
     asked = booted([KIND["passed"]], [KIND["passed"]])
     done = step(tmp_path, tree, "--repeat", "2", "--topology", "amd")
-    assert (done.exit_code, done.stdout) == (
-        0, f"bisect-step: good: 2 passed ({tmp_path / 'out'})\n",
-    )  # fmt: skip
+    (folder,) = (tmp_path / "out").iterdir()
+    assert (done.exit_code, done.stdout) == (0, f"bisect-step: good: 2 passed ({folder})\n")
     assert [words[words.index("--out") + 1][-1] for words in asked] == ["1", "2"]
     for words in asked:
         assert words[3:6] == ["run", "--kernel", str(tree)]
@@ -144,6 +143,16 @@ def test_a_bad_one_ends_it(
     assert done.exit_code == 1
     assert done.stdout.startswith("bisect-step: bad: device-info.argsz-too-small.argsz-15: exp")
     assert len(asked) == 1
+
+
+def test_a_step_never_reads_what_another_left(
+    booted: Callable[..., list[list[str]]], tmp_path: Path, tree: Path
+) -> None:
+    asked = booted([KIND["passed"]])
+    (tmp_path / "out").write_text("a file where the folder should be")
+    done = step(tmp_path, tree)
+    assert (done.exit_code, asked) == (128, [])
+    assert done.stderr.startswith(f"bisect-step: stop: --out {tmp_path / 'out'}")
 
 
 def test_a_build_that_fails_cannot_tell(
