@@ -11,7 +11,7 @@ import typer
 from vfiospec.cli.run import ROOT
 from vfiospec.report.flaky import flakes
 from vfiospec.report.history import FILE, History
-from vfiospec.results.model import ResultsError
+from vfiospec.results.model import RESULTS_FILE, ResultsError
 
 Store = Annotated[
     Path,
@@ -31,7 +31,9 @@ def add(app: typer.Typer) -> None:
 
 
 def import_runs(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders or files.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Runs, or folders that hold them.")
+    ],
     db: Store = DEFAULT,
 ) -> None:
     """Take runs into the history; what is in it already is left as it is.
@@ -40,7 +42,7 @@ def import_runs(
     """
     code = 0
     with open_history(db) as store:
-        for path in runs:
+        for path in (found for one in runs for found in _runs_in(one)):
             try:
                 done = store.add(path)
             except ResultsError as e:
@@ -89,6 +91,13 @@ def flaky(
             f"changed {flake.changes} times, last in the run of {flake.last_changed}"
         )
     typer.echo(f"{len(found)} flaky tests")
+
+
+def _runs_in(path: Path) -> list[Path]:
+    """A run, or the runs below a folder that is none itself."""
+    if path.is_dir() and not (path / RESULTS_FILE).exists():
+        return sorted(one.parent for one in path.rglob(RESULTS_FILE)) or [path]
+    return [path]
 
 
 def open_history(db: Path, *, must_be: bool = False) -> History:

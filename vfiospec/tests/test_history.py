@@ -227,6 +227,16 @@ def test_import_goes_on_after_what_is_no_run(db: Path, tmp_path: Path) -> None:
     )
 
 
+def test_import_takes_all_runs_of_a_folder(db: Path, tmp_path: Path) -> None:
+    runs = [make(tmp_path / "all" / n, one("passed"), day) for day, n in enumerate("ba", 1)]
+    (tmp_path / "all" / "README.md").write_text("no run")
+    done = ask("import", "--db", db, tmp_path / "all")
+    assert done.exit_code == 0
+    assert done.stdout.splitlines() == [f"{r}: imported, 1 outcomes" for r in reversed(runs)]
+    (tmp_path / "empty").mkdir()
+    assert ask("import", "--db", db, tmp_path / "empty").exit_code == 2
+
+
 def test_history_prints_each_outcome(db: Path, tmp_path: Path) -> None:
     ask("import", "--db", db, make(tmp_path / "r", [sample_run.FAILED]))
     done = ask("history", "--db", db, sample_run.FAILED.id)
