@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The records of results.jsonl, one JSON object per line; its key "type" says which record it is.
 
-A run is one header, then boots, starts and outcomes as they happen, then one footer.
+A run is one header, then boots, starts and outcomes as they happen, then one footer. A catalogue
+(since schema 2) says which promises and known deviations the run judged by.
 """
 
 import re
@@ -9,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 RESULTS_FILE = "results.jsonl"
 
 Mode = Literal["vm", "host", "remote"]
@@ -104,6 +105,33 @@ class KnownIssueState(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None = None
 
 
+class RuleFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A promise in words: how we know, where it was made, what it takes to test it if nothing does.
+
+    answers are the errnos or numbers it accepts, with their kernels and reasons.
+    """
+
+    id: str
+    text: str
+    strength: str
+    sources: list[str] = msgspec.field(default_factory=list)
+    answers: list[str] = msgspec.field(default_factory=list)
+    untested: str = ""
+
+
+class FindingFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A known deviation in words: the rule it breaks, on which kernels, why, and what ends it."""
+
+    id: str
+    title: str
+    rule: str
+    kernels: str = ""
+    reason: str = ""
+    link: str = ""
+    since: str = ""
+    fixed_in: str = ""
+
+
 class _Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=str.lower):
     """Base of all records: the tag is the class name in lower case."""
 
@@ -122,6 +150,13 @@ class Header(_Record, frozen=True, kw_only=True):
     devices: list[DeviceFacts] = msgspec.field(default_factory=list)
     planned: int
     require: list[str] = msgspec.field(default_factory=list)
+
+
+class Catalogue(_Record, frozen=True, kw_only=True):
+    """What the run judged by: every rule and every finding, also those no test of it met."""
+
+    rules: list[RuleFacts] = msgspec.field(default_factory=list)
+    findings: list[FindingFacts] = msgspec.field(default_factory=list)
 
 
 class Boot(_Record, frozen=True, kw_only=True):
@@ -193,7 +228,7 @@ class Footer(_Record, frozen=True, kw_only=True):
     known_issues: list[KnownIssueState] = msgspec.field(default_factory=list)
 
 
-Record = Header | Boot | Start | Outcome | Footer
+Record = Header | Catalogue | Boot | Start | Outcome | Footer
 
 
 def json_schema() -> dict[str, Any]:

@@ -14,6 +14,7 @@ from vfiospec.results.model import (
     SCHEMA_VERSION,
     UNEXPECTED,
     Boot,
+    Catalogue,
     Footer,
     Header,
     Outcome,
@@ -35,6 +36,7 @@ class Run:
     started_only: tuple[str, ...]
     footer: Footer | None
     problems: list[str] = field(default_factory=list)
+    catalogue: Catalogue = field(default_factory=Catalogue)
 
     @property
     def partial(self) -> bool:
@@ -89,6 +91,7 @@ class Run:
 class _Collector:
     def __init__(self) -> None:
         self.headers: list[Header] = []
+        self.catalogue = Catalogue()
         self.boots: list[Boot] = []
         self.started: dict[str, None] = {}
         self.outcomes: list[Outcome] = []
@@ -104,6 +107,8 @@ class _Collector:
                 self.headers.append(record)
                 if number > 1:
                     self.problems.append(f"line {number}: a header that is not the first line")
+            case Catalogue():
+                self.catalogue = record
             case Boot():
                 self.boots.append(record)
             case Start():
@@ -133,6 +138,7 @@ class _Collector:
             started_only=tuple(name for name in self.started if name not in self.first_seen),
             footer=self.footer,
             problems=self.problems,
+            catalogue=self.catalogue,
         )
         if run.header.schema > SCHEMA_VERSION:
             self.problems.append(

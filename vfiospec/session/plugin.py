@@ -22,6 +22,7 @@ from vfiospec.rules.model import kernel_version
 from vfiospec.session import findings as known
 from vfiospec.session import only
 from vfiospec.session.issue_book import IssueBook
+from vfiospec.session.catalogue import catalogue
 from vfiospec.session.marks import is_dangerous, rules_of, selected
 from vfiospec.session.options import Options
 from vfiospec.session.outcome import Judged, rerun_line, test_id
@@ -135,6 +136,7 @@ class SuitePlugin:
             return (yield)
         try:
             self.run.begin(planned)
+            self.run.write(catalogue(self.findings))
             return (yield)
         except (LabError, ResultsError) as e:
             self.problem = str(e)

@@ -168,9 +168,26 @@ def test_what_contradicts_itself_is_a_problem(
     assert [p for p in run.problems if p.startswith(problem)], run.problems
 
 
+def test_a_file_of_schema_1_is_read_as_before(tmp_path: Path) -> None:
+    """It has no catalogue: what a page needs of it is unknown, and nothing is wrong with it."""
+    old = msgspec.structs.replace(sample_run.header(0), schema=1)
+    run = read_run(sample_run.write(tmp_path, [old, sample_run.footer([])]))
+    assert (run.problems, run.catalogue) == ([], model.Catalogue())
+
+
+def test_the_catalogue_comes_back(tmp_path: Path) -> None:
+    said = model.Catalogue(
+        rules=[model.RuleFacts(id="a.b", text="It is so.", strength="observed", sources=["here"])],
+        findings=[model.FindingFacts(id="f", title="it is not", rule="a.b", kernels="<6.1")],
+    )
+    run = read_run(sample_run.write(tmp_path, [sample_run.header(0), said, sample_run.footer([])]))
+    assert run.catalogue == said
+
+
 def test_a_newer_schema_is_a_problem(tmp_path: Path) -> None:
-    newer = msgspec.structs.replace(sample_run.header(), schema=2)
-    assert "schema 2 is newer" in read_run(sample_run.write(tmp_path, [newer])).problems[0]
+    newer = msgspec.structs.replace(sample_run.header(), schema=model.SCHEMA_VERSION + 1)
+    problem = read_run(sample_run.write(tmp_path, [newer])).problems[0]
+    assert f"schema {newer.schema} is newer" in problem
 
 
 def test_no_file_and_no_header_are_errors_that_name_the_file(tmp_path: Path) -> None:

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""From the rules and findings of this version to the record that says what a run judged by."""
+
+from collections.abc import Iterable
+
+from vfiospec.results import model
+from vfiospec.rules import all_rules
+from vfiospec.rules.model import Answer, Rule
+from vfiospec.session.findings import Finding
+
+
+def catalogue(findings: Iterable[Finding]) -> model.Catalogue:
+    """Every rule and every finding in words, so that a report needs nothing but the results."""
+    return model.Catalogue(
+        rules=[_rule(rule) for rule in all_rules().values()],
+        findings=[_finding(finding) for finding in findings],
+    )
+
+
+def _rule(rule: Rule) -> model.RuleFacts:
+    return model.RuleFacts(
+        id=rule.id,
+        text=rule.text,
+        strength=rule.strength.value,
+        sources=[str(source) for source in rule.sources],
+        answers=[_answer(answer) for answer in rule.answers],
+        untested=rule.untested,
+    )
+
+
+def _answer(answer: Answer) -> str:
+    where = f" on kernels {answer.kernels}" if answer.kernels else ""
+    return f"{answer.value}{where}{f': {answer.why}' if answer.why else ''}"
+
+
+def _finding(finding: Finding) -> model.FindingFacts:
+    return model.FindingFacts(
+        id=finding.id,
+        title=finding.title,
+        rule=finding.rule,
+        kernels=finding.kernels,
+        reason=finding.reason,
+        link=finding.link,
+        since=finding.since,
+        fixed_in=finding.fixed_in,
+    )

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: MIT
+"""What a run says it judged by: all rules and all findings, in the words of their sources."""
+
+from vfiospec.rules import all_rules, region_info
+from vfiospec.session import findings
+from vfiospec.session.catalogue import catalogue
+from vfiospec.tests.test_project import ROOT
+
+
+def test_every_rule_and_every_finding_is_there() -> None:
+    rules = all_rules()
+    known = findings.load(ROOT / "suites" / "expectations")
+    made = catalogue(known)
+    assert [rule.id for rule in made.rules] == list(rules)
+    assert [finding.id for finding in made.findings] == [finding.id for finding in known]
+    assert {rule.strength for rule in made.rules} == {"documented", "enforced", "observed"}
+    assert [rule.id for rule in made.rules if not (rule.text and rule.sources)] == []
+
+
+def test_a_rule_is_told_as_it_was_declared() -> None:
+    wanted = region_info.UNIMPLEMENTED
+    told = next(rule for rule in catalogue(()).rules if rule.id == wanted.id)
+    assert told.text == wanted.text
+    assert told.sources == [str(source) for source in wanted.sources]
+
+
+def test_answers_that_differ_name_their_kernels_and_reasons() -> None:
+    several = next(rule for rule in all_rules().values() if len(rule.answers) > 1)
+    told = next(rule for rule in catalogue(()).rules if rule.id == several.id)
+    assert told.answers == [f"{a.value} on kernels {a.kernels}: {a.why}" for a in several.answers]
