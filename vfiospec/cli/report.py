@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from vfiospec.cli import diff, formats, history
+from vfiospec.cli import diff, formats, history, site
 from vfiospec.report.terminal import summary
 from vfiospec.results.model import schema_text
 from vfiospec.results.reader import read_run
@@ -16,6 +16,7 @@ app = typer.Typer(help="What runs say, from their results.jsonl alone.")
 formats.add(app)
 history.add(app)
 app.command("diff")(diff.diff)
+app.command("build")(site.build)
 Where = Annotated[Path, typer.Argument(metavar="RUN", help="results.jsonl or its folder.")]
 
 

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""Which feature a kernel has, concluded from what became of the tests that use it."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from importlib.resources import files
+
+import msgspec
+
+from vfiospec.report.site.marks import Mark
+from vfiospec.report.site.model import Kernel
+from vfiospec.results.model import Outcome
+
+YES = Mark("✓", "yes", "pass")
+PARTLY = Mark("◐", "partly", "known")
+NO = Mark("✗", "no", "no")
+UNKNOWN = Mark("?", "unknown", "none")
+
+SUPPORT_LEGEND = (
+    (YES, "the tests that use it passed"),
+    (
+        PARTLY,
+        "a promise about it is broken, or a part of it is missing: see the note",
+    ),
+    (NO, "the kernel has it not: see the note"),
+    (UNKNOWN, "nothing that was run could tell: no test of it, or no device that has it"),
+)
+
+# A skip whose reason speaks of the kernel says that the kernel has it not; any other says that the
+# bench had nothing to try it on.
+_LACKS = re.compile(r"\bkernel\b|\bCONFIG_[A-Z0-9_]+")
+
+
+_WORDS = {
+    "failed": "failed",
+    "error": "died with the kernel, or could not begin",
+    "xpassed": "passed although it is known to fail",
+    "xfailed": "failed as is known, by no finding that is named",
+}
+
+
+class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Something a user of VFIO asks for by name; rules are globs over the ids of its promises."""
+
+    name: str
+    about: str
+    rules: tuple[str, ...]
+    but: tuple[str, ...] = ()  # globs over ids that are to be left out
+
+
+class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Features that belong together."""
+
+    name: str
+    feature: tuple[Feature, ...]
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    group: tuple[Group, ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Note:
+    """What is to be known of a mark: words, and the finding they speak of if it is one."""
+
+    text: str
+    finding: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """What a kernel has of a feature; notes say what is missing or broken, and why."""
+
+    mark: Mark
+    tests: int
+    notes: list[Note] = field(default_factory=list)
+
+
+def known() -> tuple[Group, ...]:
+    """Return the features that are asked for."""
+    text = files("vfiospec.report.site").joinpath("features.toml").read_bytes()
+    return msgspec.toml.decode(text, type=_File).group
+
+
+def support(kernel: Kernel, feature: Feature) -> Support:
+    """Return what a kernel has of a feature."""
+    outcomes = _about(kernel, feature)
+    passed = sum(outcome.outcome == "passed" for outcome in outcomes)
+    broken = Counter(_broken(o) for o in outcomes if o.outcome not in ("passed", "skipped"))
+    skips = Counter(o.message or "" for o in outcomes if o.outcome == "skipped")
+    lacking = Counter({why: n for why, n in skips.items() if _LACKS.search(why)})
+    judged = passed + broken.total()
+    if not judged:
+        if lacking:
+            return Support(NO, 0, [Note(_most(lacking))])
+        return Support(UNKNOWN, 0, [Note(_most(skips))] if skips else [])
+    notes = sorted(broken)
+    if lacking:
+        notes.append(Note(f"some of its tests are skipped: {_most(lacking)}"))
+    return Support(PARTLY if notes else YES, judged, notes)
+
+
+def _about(kernel: Kernel, feature: Feature) -> list[Outcome]:
+    found: dict[int, Outcome] = {}
+    for rule, outcomes in kernel.by_rule.items():
+        if any(fnmatchcase(rule, glob) for glob in feature.rules) and not any(
+            fnmatchcase(rule, glob) for glob in feature.but
+        ):
+            found.update((id(outcome), outcome) for outcome in outcomes)
+    return list(found.values())
+
+
+def _broken(outcome: Outcome) -> Note:
+    if outcome.finding and outcome.outcome == "xfailed":
+        return Note("finding", outcome.finding)
+    return Note(f"unexpected: a test of it {_WORDS[outcome.outcome]}")
+
+
+def _most(reasons: Counter[str]) -> str:
+    return min(reasons, key=lambda why: (-reasons[why], why))

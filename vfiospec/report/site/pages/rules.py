@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+"""The rules: what is promised, by whom, which kernels keep it, which tests ask, and their proof."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from vfiospec.report.site.marks import Tally, tally
+from vfiospec.report.site.model import Site
+from vfiospec.report.site.pages import Head, function_of, head, heads, rule_path
+from vfiospec.results.model import FindingFacts, Outcome, ResultsError, RuleFacts
+
+# Asserted after every test, so named by an outcome only where one broke.
+_EVERYWHERE = "kernel."
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """What shows that the tests of a rule can fail, or why nothing does."""
+
+    proven_by: list[str] = []
+    why_not: str = ""
+
+
+class _ProofFile(msgspec.Struct, frozen=True):
+    rules: dict[str, Proof]
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A test of a rule, with a tally for each kernel."""
+
+    name: str
+    variants: int
+    cells: list[Tally]
+
+
+@dataclass(frozen=True, slots=True)
+class On:
+    """What a kernel does about a rule, on one topology."""
+
+    kernel: Head
+    topology: str
+    tally: Tally
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class RulePage:
+    """A rule."""
+
+    rule: RuleFacts
+    chapter: str
+    everywhere: bool
+    kernels: list[Head]
+    on: list[On]
+    tests: list[Test]
+    findings: list[FindingFacts]
+    proof: Proof | None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleLine:
+    """A rule in the list of its chapter, with a tally for each kernel."""
+
+    id: str
+    text: str
+    strength: str
+    untested: str
+    href: str
+    cells: list[Tally]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleChapterPage:
+    """The rules of a chapter."""
+
+    chapter: str
+    kernels: list[Head]
+    rules: list[RuleLine]
+
+
+@dataclass(frozen=True, slots=True)
+class RulesPage:
+    """The chapters of rules: how many there are, and the tally of each kernel over them."""
+
+    kernels: list[Head]
+    chapters: list[tuple[str, str, int, list[Tally]]] = field(default_factory=list)
+
+
+def read_proof(path: Path) -> dict[str, Proof]:
+    """Read a proof file. ResultsError says what is wrong with it."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_ProofFile).rules
+    except OSError as error:
+        raise ResultsError(f"{path} cannot be read: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        needs = '{"rules": {ID: {"proven_by": [...]}}}'
+        raise ResultsError(f"{path} is no proof: {error}; it holds {needs}") from error
+
+
+def all_rules(site: Site) -> dict[str, list[RuleFacts]]:
+    """Return the rules by chapter: those of the catalogue, and those that only outcomes name."""
+    named = {rule for kernel in site.kernels for rule in kernel.by_rule} - set(site.rules)
+    rules = [*site.rules.values(), *(RuleFacts(id=r, text="", strength="") for r in sorted(named))]
+    chapters: dict[str, list[RuleFacts]] = {}
+    for rule in rules:
+        chapters.setdefault(rule.id.partition(".")[0], []).append(rule)
+    return dict(sorted(chapters.items()))
+
+
+def index(site: Site) -> RulesPage:
+    """Return the list of chapters."""
+    page = RulesPage(heads(site))
+    for chapter, rules in all_rules(site).items():
+        ids = {rule.id for rule in rules}
+        cells = [
+            tally({id(o): o for rule in ids for o in kernel.by_rule.get(rule, ())}.values())
+            for kernel in site.kernels
+        ]
+        page.chapters.append((chapter, f"{_chapter_path(chapter)}.html", len(rules), cells))
+    return page
+
+
+def chapters(site: Site) -> Iterator[tuple[str, RuleChapterPage]]:
+    """Yield the list of each chapter, and its path."""
+    for chapter, rules in all_rules(site).items():
+        lines = [
+            RuleLine(
+                rule.id, rule.text, rule.strength, rule.untested, f"{rule_path(rule.id)}.html",
+                [tally(kernel.by_rule.get(rule.id, ())) for kernel in site.kernels],
+            )
+            for rule in rules
+        ]  # fmt: skip
+        yield _chapter_path(chapter), RuleChapterPage(chapter, heads(site), lines)
+
+
+def each_rule(site: Site, proofs: dict[str, Proof]) -> Iterator[tuple[str, RulePage]]:
+    """Yield the page of each rule, and its path."""
+    kernels = heads(site)
+    for chapter, rules in all_rules(site).items():
+        for rule in rules:
+            yield (
+                rule_path(rule.id),
+                RulePage(
+                    rule=rule,
+                    chapter=chapter,
+                    everywhere=rule.id.startswith(_EVERYWHERE),
+                    kernels=kernels,
+                    on=list(_on(site, rule.id)),
+                    tests=_tests(site, rule.id),
+                    findings=[one for one in site.findings.values() if one.rule == rule.id],
+                    proof=proofs.get(rule.id),
+                ),
+            )
+
+
+def _on(site: Site, rule: str) -> Iterator[On]:
+    for kernel in site.kernels:
+        here = {id(outcome) for outcome in kernel.by_rule.get(rule, ())}
+        if not here:
+            continue
+        for column in kernel.columns:
+            those = [o for o in kernel.by_rule[rule] if column.latest.get(o.id) is o]
+            if those:
+                chapter = f"cells/{column.slug}/{those[0].chapter}.html"
+                yield On(head(kernel), column.topology, tally(those), chapter)
+
+
+def _tests(site: Site, rule: str) -> list[Test]:
+    by_test: dict[str, dict[str, list[Outcome]]] = {}
+    for kernel in site.kernels:
+        for outcome in kernel.by_rule.get(rule, ()):
+            test = by_test.setdefault(function_of(outcome.id), {})
+            test.setdefault(kernel.slug, []).append(outcome)
+    return [
+        Test(
+            name,
+            len({outcome.id for outcomes in found.values() for outcome in outcomes}),
+            [tally(found.get(kernel.slug, ())) for kernel in site.kernels],
+        )
+        for name, found in sorted(by_test.items())
+    ]
+
+
+def _chapter_path(chapter: str) -> str:
+    return f"rules/{chapter}"
