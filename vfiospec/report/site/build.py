@@ -11,6 +11,7 @@ from vfiospec.report.site.model import Site, site
 from vfiospec.report.site.pages import diff, findings, flaky, matrix, overview, results, rules, runs
 from vfiospec.report.site.pages import fuzz as fuzz_pages
 from vfiospec.report.site.writer import Writer
+from vfiospec.results.model import ResultsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,9 @@ def build(
     proofs = rules.read_proof(proof) if proof is not None else {}
     campaigns = [read_campaign(folder) for folder in fuzz]
     loaded, unread = load(paths, lambda name: say(f"reading {name}"))
+    if not loaded:
+        whys = "; ".join(f"{one.folder}: {one.why}" for one in unread)
+        raise ResultsError(f"none of these holds a run: {whys}")
     whole = site(loaded, unread)
     with Writer(out, has_fuzz=bool(campaigns)) as writer:
         for page in _pages(whole, proofs):

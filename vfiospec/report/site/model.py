@@ -118,6 +118,12 @@ class Site:
         return sorted({chapter for column in self.columns for chapter in column.by_chapter})
 
     @cached_property
+    def rule_ids(self) -> list[str]:
+        """Every rule that has a page: of the catalogues, and those that only outcomes name."""
+        named = {r for one in self.runs for outcome in one.run.outcomes for r in outcome.rules}
+        return [*self.rules, *sorted(named - set(self.rules))]
+
+    @cached_property
     def columns_of(self) -> dict[str, Column]:
         """The column of each run, by the run's slug."""
         return {one.slug: column for column in self.columns for one in column.runs}

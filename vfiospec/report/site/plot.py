@@ -34,8 +34,8 @@ class Plot:
 
 def plot(points: Sequence[tuple[float, float]], width: int = 640, height: int = 200) -> Plot:
     """Draw points, whose x do not fall, from zero on both axes."""
-    most_x = max((x for x, _ in points), default=0.0) or 1.0
-    most_y = max((y for _, y in points), default=0.0) or 1.0
+    most_x = max((1.0, *(x for x, _ in points)))  # a second and one of anything is the least shown
+    most_y = max((1.0, *(y for _, y in points)))
     y_ticks = ticks(most_y)
     top = max(most_y, y_ticks[-1])
     placed = [(width * x / most_x, height * (1 - y / top)) for x, y in _thinned(points)]

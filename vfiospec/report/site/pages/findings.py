@@ -52,7 +52,7 @@ def findings(site: Site) -> FindingsPage:
     known = site.findings | _named_only(site)
     lines = [
         FindingLine(
-            one, f"{rule_path(one.rule)}.html" if one.rule else "",
+            one, f"{rule_path(one.rule)}.html" if one.rule in site.rule_ids else "",
             [seen(kernel, one) for kernel in site.kernels],
         )
         for one in sorted(known.values(), key=lambda one: (one.rule, one.id))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The first page: which feature works on which kernel, and where to read on."""
 
+import fnmatch
 from dataclasses import dataclass, field
 
 from vfiospec.report.site.features import SUPPORT_LEGEND, Feature, Note, known, support
@@ -66,4 +67,6 @@ def _line(site: Site, feature: Feature, notes: dict[Note, int]) -> FeatureLine:
         found = support(kernel, feature)
         numbers = [notes.setdefault(note, len(notes) + 1) for note in found.notes]
         cells.append(SupportCell(found.mark, found.tests, numbers))
-    return FeatureLine(feature.name, feature.about, f"{rule_path(feature.rules[0])}.html", cells)
+    rules = [rule for glob in feature.rules for rule in fnmatch.filter(site.rule_ids, glob)]
+    href = f"{rule_path(rules[0])}.html" if rules else ""
+    return FeatureLine(feature.name, feature.about, href, cells)

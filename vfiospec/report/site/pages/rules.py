@@ -102,11 +102,10 @@ def read_proof(path: Path) -> dict[str, Proof]:
 
 def all_rules(site: Site) -> dict[str, list[RuleFacts]]:
     """Return the rules by chapter: those of the catalogue, and those that only outcomes name."""
-    named = {rule for kernel in site.kernels for rule in kernel.by_rule} - set(site.rules)
-    rules = [*site.rules.values(), *(RuleFacts(id=r, text="", strength="") for r in sorted(named))]
     chapters: dict[str, list[RuleFacts]] = {}
-    for rule in rules:
-        chapters.setdefault(rule.id.partition(".")[0], []).append(rule)
+    for name in site.rule_ids:
+        rule = site.rules.get(name) or RuleFacts(id=name, text="", strength="")
+        chapters.setdefault(name.partition(".")[0], []).append(rule)
     return dict(sorted(chapters.items()))
 
 
