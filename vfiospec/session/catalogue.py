@@ -2,6 +2,7 @@
 """From the rules and findings of this version to the record that says what a run judged by."""
 
 from collections.abc import Iterable
+from errno import errorcode
 
 from vfiospec.results import model
 from vfiospec.rules import all_rules
@@ -30,7 +31,8 @@ def _rule(rule: Rule) -> model.RuleFacts:
 
 def _answer(answer: Answer) -> str:
     where = f" on kernels {answer.kernels}" if answer.kernels else ""
-    return f"{answer.value}{where}{f': {answer.why}' if answer.why else ''}"
+    name = f" (as an errno: {errorcode[answer.value]})" if answer.value in errorcode else ""
+    return f"{answer.value}{name}{where}{f': {answer.why}' if answer.why else ''}"
 
 
 def _finding(finding: Finding) -> model.FindingFacts:

@@ -42,7 +42,8 @@ class Kernel:
     @property
     def label(self) -> str:
         """Where it comes from, in a word or two."""
-        return self.spec.rstrip("/").rpartition("/")[2]
+        name = self.spec.rstrip("/").rpartition("/")[2]
+        return re.sub(r"-[0-9a-f]{12}$", "", name)  # of a build that we made
 
     @cached_property
     def outcomes(self) -> list[Outcome]:

@@ -2,9 +2,9 @@
 """What changed: between a kernel and the next newer one, and between the last two runs of one."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from vfiospec.report.compare import Category, Comparison, Entry, compare
+from vfiospec.report.compare import Category, Entry, compare
 from vfiospec.report.site.marks import FAIL, KNOWN, NONE, OF_OUTCOME, PASS, SKIP, Mark
 from vfiospec.report.site.model import Column, Site, SiteRun
 from vfiospec.report.site.pages import (
@@ -18,6 +18,7 @@ from vfiospec.report.site.pages import (
     why,
 )
 from vfiospec.results.model import Outcome
+from vfiospec.results.reader import Run
 
 _VARIANTS = 12
 
@@ -86,6 +87,7 @@ class DiffPage:
     common: int
     new_trouble: int
     differences: list[str]
+    one_sided: list[str]
     entries: list[tuple[str, str, str, str]]
 
 
@@ -116,16 +118,12 @@ def diffs(site: Site) -> Iterator[tuple[str, DiffPage | DiffsPage]]:
         if len(column.runs) > 1:
             old, new = column.runs[-2:]
             path = f"diff/{old.slug}...{new.slug}"
-            page = _page(
-                compare(old.run, new.run), _side(column, old), _side(column, new), old, new
-            )
+            page = _page(old.run, new.run, _side(column, old), _side(column, new), old, new)
             index.runs.append(_line(path, page))
             yield path, page
     for before, after in site.pairs():
         path = f"diff/{before.slug}...{after.slug}"
-        page = _page(
-            compare(before.as_run(), after.as_run()), _side(before), _side(after), before, after
-        )
+        page = _page(before.as_run(), after.as_run(), _side(before), _side(after), before, after)
         index.kernels.append(_line(path, page))
         yield path, page
     yield "diff/index", index
@@ -140,9 +138,12 @@ def _line(path: str, page: DiffPage) -> DiffLine:
     return DiffLine(f"{path}.html", page.old, page.new, counts, page.new_trouble)
 
 
-def _page(
-    found: Comparison, old: Side, new: Side, before: Column | SiteRun, after: Column | SiteRun
+def _page(  # noqa: PLR0913, PLR0917 -- three facts of each side
+    was: Run, now: Run, old: Side, new: Side, before: Column | SiteRun, after: Column | SiteRun
 ) -> DiffPage:
+    chapters = [{outcome.chapter for outcome in run.outcomes} for run in (was, now)]
+    both = chapters[0] & chapters[1]
+    found = compare(_only(was, both), _only(now, both))
     return DiffPage(
         old=old,
         new=new,
@@ -156,8 +157,18 @@ def _page(
         common=found.common,
         new_trouble=len(found.new_trouble()),
         differences=found.differences(),
+        one_sided=[
+            f"only {side}: {', '.join(sorted(those - both))}"
+            for side, those in zip(("before", "after"), chapters, strict=True)
+            if those - both
+        ],
         entries=[(e.category, e.id, _word(e.before), _word(e.after)) for e in found.entries],
     )
+
+
+def _only(run: Run, chapters: set[str]) -> Run:
+    """The run without chapters that the other side was not asked for."""
+    return replace(run, outcomes=tuple(o for o in run.outcomes if o.chapter in chapters))
 
 
 def _changes(
