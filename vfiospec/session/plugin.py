@@ -136,7 +136,8 @@ class SuitePlugin:
             return (yield)
         try:
             self.run.begin(planned)
-            self.run.write(catalogue(self.findings))
+            if self.options.part == 0:  # parts of one run have one file
+                self.run.write(catalogue(self.findings))
             return (yield)
         except (LabError, ResultsError) as e:
             self.problem = str(e)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vfiospec.report.site.fuzz import read_campaign
+from vfiospec.report.site.fuzz import NOT_PUBLIC, read_campaign
 from vfiospec.report.site.plot import plot, ticks
 from vfiospec.results.model import ResultsError
 
@@ -47,6 +47,21 @@ def test_a_campaign_keeps_what_can_be_read(tmp_path: Path) -> None:
     assert [line.split(":")[0] for line in read.problems] == [
         "fuzz.jsonl, line 2", "fuzz.jsonl, line 3", "functions.json",
     ]  # fmt: skip
+
+
+def test_a_crash_that_is_not_public_is_only_counted(tmp_path: Path) -> None:
+    (tmp_path / "fuzz.jsonl").write_text(json.dumps({"t": 2.0, "execs": 10, "pcs": 5}))
+    for name, public in (("kasan-read-in-vfio", True), ("oops-in-vfio-secret", False)):
+        folder = tmp_path / "crashes" / name
+        folder.mkdir(parents=True)
+        record = {"title": name, "folder": name, "count": 3, "public": public, "kind": "?"}
+        (folder / "crash.json").write_text(json.dumps(record))
+    read = read_campaign(tmp_path)
+    assert [(crash.title, crash.count) for crash in read.crashes] == [
+        (NOT_PUBLIC, 3),
+        ("kasan-read-in-vfio", 3),
+    ]
+    assert "secret" not in repr(read)
 
 
 @pytest.mark.parametrize("text", [None, "", "{}\n"])

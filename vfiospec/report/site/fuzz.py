@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Reads what a fuzz campaign leaves in its folder: progress over time, crashes, what it reached.
 
-fuzz.jsonl has a line for each look at the campaign; crashes/*/title.txt names each crash, and
-functions.json, where there is one, says how much of each function was reached.
+fuzz.jsonl has a line for each look at the campaign; crashes/*/crash.json (or title.txt) tells of
+each crash, and functions.json, where there is one, how much of each function was reached. A crash
+that may not be shown before it is mended is counted, and nothing else is told of it.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import msgspec
 from vfiospec.results.model import ResultsError
 
 PROGRESS_FILE = "fuzz.jsonl"
+NOT_PUBLIC = "a crash that is not to be told before it is mended"
 FUNCTIONS_FILE = "functions.json"
 
 
@@ -35,12 +37,13 @@ class Function(msgspec.Struct, frozen=True):
     of: int
 
 
-@dataclass(frozen=True, slots=True)
-class Crash:
-    """A crash by its title, and the folder it is kept in."""
+class Crash(msgspec.Struct, frozen=True):
+    """A crash by its title, the folder it is kept in, and how often it was seen."""
 
     title: str
-    folder: str
+    folder: str = ""
+    count: int = 1
+    public: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +63,8 @@ def read_campaign(folder: Path) -> Campaign:
     looks = _looks(folder / PROGRESS_FILE, problems)
     if not looks:
         raise ResultsError(f"{folder} holds no fuzz campaign: its {PROGRESS_FILE} has no line")
-    crashes = [
-        Crash(_first_line(title), title.parent.name)
-        for title in sorted(folder.glob("crashes/*/title.txt"))
-    ]
-    crashes.sort(key=lambda crash: (crash.title, crash.folder))
+    found = [_crash(one, problems) for one in folder.glob("crashes/*") if one.is_dir()]
+    crashes = sorted((c for c in found if c), key=lambda crash: (crash.title, crash.folder))
     functions = _functions(folder / FUNCTIONS_FILE, problems)
     return Campaign(folder.resolve().name, looks, crashes, functions, problems)
 
@@ -97,6 +97,19 @@ def _functions(path: Path, problems: list[str]) -> list[Function]:
     return sorted(found, key=lambda function: (function.file, function.name))
 
 
-def _first_line(path: Path) -> str:
-    text = path.read_text(errors="replace").strip()
-    return text.splitlines()[0] if text else "no title"
+def _crash(folder: Path, problems: list[str]) -> Crash | None:
+    record, title = folder / "crash.json", folder / "title.txt"
+    try:
+        if record.is_file():
+            crash = msgspec.json.decode(record.read_bytes(), type=Crash)
+        elif title.is_file():
+            text = title.read_text(errors="replace").strip()
+            crash = Crash(text.splitlines()[0] if text else "no title")
+        else:
+            return None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        problems.append(f"{folder.name}/{record.name}: {error}")
+        return None
+    if not crash.public:
+        return Crash(NOT_PUBLIC, "", crash.count, public=False)
+    return msgspec.structs.replace(crash, folder=folder.name)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from vfiospec.report.site.fuzz import Campaign, Function, Look
+from vfiospec.report.site.fuzz import Campaign, Crash, Function, Look
 from vfiospec.report.site.model import slug
 from vfiospec.report.site.plot import Plot, plot
 
@@ -28,7 +28,7 @@ class CampaignPage:
     last: Look
     per_second: float
     plots: list[tuple[str, Plot]]
-    crashes: list[tuple[str, list[str]]]
+    crashes: list[tuple[str, int, list[str]]]
     files: list[FileLine]
     problems: list[str]
     looks: list[Look]
@@ -52,16 +52,16 @@ def fuzz(campaigns: Iterable[Campaign]) -> Iterator[tuple[str, CampaignPage | Fu
         path = f"fuzz/{slug(one.name)}{number}"
         page = _page(one)
         lines.append((f"{path}.html", one.name, page.last, len(page.crashes)))
-        titles.update(title for title, _ in page.crashes)
+        titles.update(title for title, *_ in page.crashes)
         yield path, page
     yield "fuzz/index", FuzzPage(lines, sorted(titles.items()))
 
 
 def _page(one: Campaign) -> CampaignPage:
     last = one.looks[-1]
-    titles: dict[str, list[str]] = {}
+    titles: dict[str, list[Crash]] = {}
     for crash in one.crashes:
-        titles.setdefault(crash.title, []).append(crash.folder)
+        titles.setdefault(crash.title, []).append(crash)
     drawn = {
         "Kernel PCs reached": [(look.t, float(look.pcs)) for look in one.looks],
         "Programs run": [(look.t, float(look.execs)) for look in one.looks],
@@ -72,7 +72,10 @@ def _page(one: Campaign) -> CampaignPage:
         last=last,
         per_second=round(last.execs / last.t, 1) if last.t else 0.0,
         plots=[(name, plot(points)) for name, points in drawn.items()],
-        crashes=sorted(titles.items()),
+        crashes=[
+            (title, sum(c.count for c in those), [c.folder for c in those if c.folder])
+            for title, those in sorted(titles.items())
+        ],
         files=_files(one.functions),
         problems=one.problems,
         looks=one.looks,
