@@ -108,7 +108,8 @@ class KnownIssueState(msgspec.Struct, frozen=True, kw_only=True):
 class RuleFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A promise in words: how we know, where it was made, what it takes to test it if nothing does.
 
-    answers are the errnos or numbers it accepts, with their kernels and reasons.
+    answers are the errnos or numbers it accepts, with their kernels and reasons; answer is the one
+    that the kernel of this run must give, why is the reason for just that one.
     """
 
     id: str
@@ -116,6 +117,8 @@ class RuleFacts(msgspec.Struct, frozen=True, kw_only=True):
     strength: str
     sources: list[str] = msgspec.field(default_factory=list)
     answers: list[str] = msgspec.field(default_factory=list)
+    answer: int | None = None
+    why: str = ""
     untested: str = ""
 
 

@@ -10,21 +10,27 @@ from vfiospec.rules.model import Answer, Rule
 from vfiospec.session.findings import Finding
 
 
-def catalogue(findings: Iterable[Finding]) -> model.Catalogue:
-    """Every rule and every finding in words, so that a report needs nothing but the results."""
+def catalogue(findings: Iterable[Finding], version: tuple[int, int]) -> model.Catalogue:
+    """Every rule and every finding in words, so that a report needs nothing but the results.
+
+    version is that of the kernel that is judged.
+    """
     return model.Catalogue(
-        rules=[_rule(rule) for rule in all_rules().values()],
+        rules=[_rule(rule, version) for rule in all_rules().values()],
         findings=[_finding(finding) for finding in findings],
     )
 
 
-def _rule(rule: Rule) -> model.RuleFacts:
+def _rule(rule: Rule, version: tuple[int, int]) -> model.RuleFacts:
+    here = next((answer for answer in rule.answers if answer.holds_on(version)), None)
     return model.RuleFacts(
         id=rule.id,
         text=rule.text,
         strength=rule.strength.value,
         sources=[str(source) for source in rule.sources],
         answers=[_answer(answer) for answer in rule.answers],
+        answer=here.value if here else None,
+        why=here.why if here else "",
         untested=rule.untested,
     )
 

@@ -137,7 +137,7 @@ class SuitePlugin:
         try:
             self.run.begin(planned)
             if self.options.part == 0:  # parts of one run have one file
-                self.run.write(catalogue(self.findings))
+                self.run.write(catalogue(self.findings, self.run.version))
             return (yield)
         except (LabError, ResultsError) as e:
             self.problem = str(e)

@@ -16,13 +16,14 @@ from vfiospec.report.site.load import Loaded
 from vfiospec.report.site.marks import FAIL, KNOWN, NONE, PASS, SKIP, Mark, tally
 from vfiospec.report.site.model import Kernel, Site, natural, site, topology_of, version_of
 from vfiospec.report.site.pages.rules import read_proof
-from vfiospec.results.model import Outcome, ResultsError
+from vfiospec.results.model import Catalogue, Outcome, ResultsError
 from vfiospec.results.reader import read_run
 from vfiospec.rules import all_rules
 from vfiospec.tests import sample_run, sample_site
 
 GCC = "gcc-12 (Debian 12.2.0-14) 12.2.0, GNU ld (GNU Binutils for Debian) 2.40"
-FEATURE = Feature(name="it", about="", rules=("device-info.*",), but=("device-info.lore",))
+RULE = "device-info.argsz-too-small"
+FEATURE = Feature(name="it", about="", rules=("device-info.argsz-*",))
 
 
 def outcome(kind: str, **more: Any) -> Outcome:  # noqa: ANN401 - any field
@@ -80,10 +81,34 @@ def test_what_a_kernel_has_of_a_feature(
     assert (found.mark, found.notes) == (mark, notes)
 
 
+@pytest.mark.parametrize(
+    ("answer", "outcomes", "mark", "notes"),
+    [
+        (0, [outcome("passed")], YES, []),
+        (22, [outcome("passed")], NO, [Note("not known yet")]),
+        (22, [outcome("failed")], UNKNOWN, [Note(f"no test of {RULE} passed")]),
+        (None, [outcome("passed")], UNKNOWN,
+         [Note(f"these results do not hold the answer of {RULE}")]),
+        (22, [outcome("skipped", message="needs CONFIG_X")], NO, [Note("needs CONFIG_X")]),
+    ],
+    ids=["there", "absent", "broken", "unknown", "left-out"],
+)  # fmt: skip
+def test_an_answer_tells_whether_a_feature_is_there(
+    tmp_path: Path, answer: int | None, outcomes: list[Outcome], mark: Mark, notes: list[Note]
+) -> None:
+    rule = msgspec.structs.replace(
+        sample_site.CATALOGUE.rules[0], answer=answer, why="not known yet" if answer else ""
+    )
+    run = sample_site.write(tmp_path / "run", outcomes=outcomes, catalogue=Catalogue(rules=[rule]))
+    made = site([Loaded(read_run(run), "0", "run")], []).kernels[0]
+    found = support(made, msgspec.structs.replace(FEATURE, there={RULE: 0}))
+    assert (found.mark, found.notes) == (mark, notes)
+
+
 def test_every_feature_names_promises_that_were_made() -> None:
     ids = list(all_rules())
     features = [feature for group in known() for feature in group.feature]
-    globs = [(f.name, glob) for f in features for glob in (*f.rules, *f.but)]
+    globs = [(f.name, glob) for f in features for glob in (*f.rules, *f.there)]
     assert [g for g in globs if not fnmatch.filter(ids, g[1])] == []
     assert len({f.name for f in features}) == len(features) > 30
 

@@ -42,12 +42,15 @@ _WORDS = {
 
 
 class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Something a user of VFIO asks for by name; rules are globs over the ids of its promises."""
+    """Something a user of VFIO asks for by name; rules are globs over the ids of its promises.
+
+    Where a promise is kept with and without the feature, its answer tells: `there` names it.
+    """
 
     name: str
     about: str
     rules: tuple[str, ...]
-    but: tuple[str, ...] = ()  # globs over ids that are to be left out
+    there: dict[str, int] = {}  # rules with the answer that they have where the feature is there
 
 
 class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,6 +95,8 @@ def support(kernel: Kernel, feature: Feature) -> Support:
     skips = Counter(o.message or "" for o in outcomes if o.outcome == "skipped")
     lacking = Counter({why: n for why, n in skips.items() if _LACKS.search(why)})
     judged = passed + broken.total()
+    if judged and (absent := _absent(kernel, feature)):
+        return absent
     if not judged:
         if lacking:
             return Support(NO, 0, [Note(_most(lacking))])
@@ -102,13 +107,27 @@ def support(kernel: Kernel, feature: Feature) -> Support:
     return Support(PARTLY if notes else YES, judged, notes)
 
 
+def _absent(kernel: Kernel, feature: Feature) -> Support | None:
+    """What the answers of its promises say where they say that it is not there."""
+    for name, answer in feature.there.items():
+        rule = kernel.rules.get(name)
+        if rule is None or rule.answer is None:
+            return Support(UNKNOWN, 0, [Note(f"these results do not hold the answer of {name}")])
+        kept = [o for o in kernel.by_rule.get(name, ()) if o.outcome == "passed"]
+        if rule.answer != answer:
+            if kept:
+                return Support(NO, len(kept), [Note(rule.why)])
+            return Support(UNKNOWN, 0, [Note(f"no test of {name} passed")])
+    return None
+
+
 def _about(kernel: Kernel, feature: Feature) -> list[Outcome]:
-    found: dict[int, Outcome] = {}
-    for rule, outcomes in kernel.by_rule.items():
-        if any(fnmatchcase(rule, glob) for glob in feature.rules) and not any(
-            fnmatchcase(rule, glob) for glob in feature.but
-        ):
-            found.update((id(outcome), outcome) for outcome in outcomes)
+    found = {
+        id(outcome): outcome
+        for rule, outcomes in kernel.by_rule.items()
+        if any(fnmatchcase(rule, glob) for glob in feature.rules)
+        for outcome in outcomes
+    }
     return list(found.values())
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from vfiospec.report.site.load import Loaded, Unread
-from vfiospec.results.model import Catalogue, FindingFacts, Header, Outcome, RuleFacts
+from vfiospec.results.model import FindingFacts, Header, Outcome, RuleFacts
 from vfiospec.results.reader import Run
 
 IN_PLACE = "in place"  # the topology of a run that took the devices as they were
@@ -38,6 +38,7 @@ class Kernel:
     spec: str
     short: str
     columns: list["Column"] = field(default_factory=list)
+    rules: dict[str, RuleFacts] = field(default_factory=dict)  # as told on this kernel
 
     @property
     def label(self) -> str:
@@ -161,7 +162,9 @@ def site(loaded: Iterable[Loaded], unread: list[Unread]) -> Site:
         site_run = SiteRun(_unique(f"{column.slug}.{begun}", taken), one.run, one.folder)
         column.runs.append(site_run)
         runs.append(site_run)
-        _learn(one.run.catalogue, rules, findings)
+        kernel.rules.update((rule.id, rule) for rule in one.run.catalogue.rules)
+        rules.update(kernel.rules)
+        findings.update((finding.id, finding) for finding in one.run.catalogue.findings)
     ordered = sorted(kernels.values(), key=lambda k: (natural(k.short), k.release, k.spec))
     for kernel in ordered:
         kernel.columns.sort(key=lambda c: (c.topology != "default", c.topology))
@@ -198,10 +201,3 @@ def slug(text: str) -> str:
 def _unique(name: str, taken: Counter[str]) -> str:
     taken[name] += 1
     return name if taken[name] == 1 else f"{name}-{taken[name]}"
-
-
-def _learn(
-    catalogue: Catalogue, rules: dict[str, RuleFacts], findings: dict[str, FindingFacts]
-) -> None:
-    rules.update((rule.id, rule) for rule in catalogue.rules)
-    findings.update((finding.id, finding) for finding in catalogue.findings)
