@@ -68,10 +68,13 @@ def test_the_worst_gives_the_mark(kinds: tuple[str, ...], mark: Mark, short: str
         ([outcome("passed"), outcome("xfailed", finding="F-003")], PARTLY,
          [Note("finding", "F-003")]),
         ([outcome("failed")], PARTLY, [Note("unexpected: a test of it failed")]),
-        ([outcome("passed"), outcome("skipped", message="the kernel has no X")], PARTLY,
+        ([outcome("passed"), outcome("skipped", message="the kernel has no X")], YES,
          [Note("some of its tests are skipped: the kernel has no X")]),
+        ([outcome("passed"), outcome("skipped", message="needs CONFIG_X"),
+          outcome("skipped", message="needs CONFIG_X", t=1.0)], PARTLY,
+         [Note("some of its tests are skipped: needs CONFIG_X")]),
     ],
-    ids=["yes", "no", "no-device", "not-run", "left-out", "finding", "failed", "a-part"],
+    ids=["yes", "no", "no-device", "not-run", "left-out", "finding", "failed", "a-part", "hardly"],
 )  # fmt: skip
 def test_what_a_kernel_has_of_a_feature(
     tmp_path: Path, outcomes: list[Outcome], mark: Mark, notes: list[Note]

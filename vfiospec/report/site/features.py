@@ -19,10 +19,10 @@ NO = Mark("✗", "no", "no")
 UNKNOWN = Mark("?", "unknown", "none")
 
 SUPPORT_LEGEND = (
-    (YES, "the tests that use it passed"),
+    (YES, "the tests that use it passed; a note says what could not be tried"),
     (
         PARTLY,
-        "a promise about it is broken, or a part of it is missing: see the note",
+        "a promise about it is broken, or most of it is missing: see the note",
     ),
     (NO, "the kernel has it not: see the note"),
     (UNKNOWN, "nothing that was run could tell: no test of it, or no device that has it"),
@@ -104,7 +104,8 @@ def support(kernel: Kernel, feature: Feature) -> Support:
     notes = sorted(broken)
     if lacking:
         notes.append(Note(f"some of its tests are skipped: {_most(lacking)}"))
-    return Support(PARTLY if notes else YES, judged, notes)
+    partly = broken or lacking.total() > passed
+    return Support(PARTLY if partly else YES, judged, notes)
 
 
 def _absent(kernel: Kernel, feature: Feature) -> Support | None:
