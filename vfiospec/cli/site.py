@@ -14,12 +14,12 @@ from vfiospec.report.site.build import build as build_site
 def build(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="results.jsonl, its folder, or a folder of runs."),
+        typer.Argument(metavar="RUN", help="results.jsonl, its folder, or a folder of runs."),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the site goes.")],
     proof: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help='What proves each rule: {"rules": {ID: ...}} as JSON.'),
+        typer.Option(metavar="FILE", help="prove.json: what shows that tests can fail."),
     ] = None,
     fuzz: Annotated[
         list[Path] | None,

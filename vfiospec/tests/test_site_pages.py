@@ -15,7 +15,7 @@ from vfiospec.report.site.features import NO, PARTLY, UNKNOWN, YES, Feature, Not
 from vfiospec.report.site.load import Loaded
 from vfiospec.report.site.marks import FAIL, KNOWN, NONE, PASS, SKIP, Mark, tally
 from vfiospec.report.site.model import Kernel, Site, natural, site, topology_of, version_of
-from vfiospec.report.site.pages.rules import read_proof
+from vfiospec.report.site.proof import Proof, read_proof
 from vfiospec.results.model import Catalogue, Outcome, ResultsError
 from vfiospec.results.reader import read_run
 from vfiospec.rules import all_rules
@@ -193,6 +193,19 @@ def test_the_proof_of_a_rule_is_shown(tmp_path: Path) -> None:
     rules = tmp_path / "out" / "rules"
     assert "bound-off-by-one" in (rules / "device-info.argsz-too-small.html").read_text()
     assert "Not proven: no such disk." in (rules / "device-info.lore.html").read_text()
+
+
+def test_a_proof_as_it_is_left_by_prove(tmp_path: Path) -> None:
+    rules = [
+        {"id": "a.b", "chapter": "a", "asserted": True, "proven_by": ["off-by-one"], "why": ""},
+        {"id": "a.c", "chapter": "a", "asserted": True, "proven_by": [], "why": "none was found"},
+    ]
+    wrongs = [{"id": "off-by-one", "what": "a bound is off by one", "verdict": "caught"}]
+    (tmp_path / "prove.json").write_text(json.dumps({"rules": rules, "wrongs": wrongs}))
+    assert read_proof(tmp_path) == {
+        "a.b": Proof(["off-by-one: a bound is off by one"]),
+        "a.c": Proof([], "none was found"),
+    }
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"rules": 3}', "\x00"])

@@ -12,6 +12,7 @@ from vfiospec.report.site.load import load
 from vfiospec.report.site.model import Site, site
 from vfiospec.report.site.pages import diff, findings, flaky, matrix, overview, results, rules, runs
 from vfiospec.report.site.pages import fuzz as fuzz_pages
+from vfiospec.report.site.proof import Proof, read_proof
 from vfiospec.report.site.writer import Writer
 from vfiospec.results.model import ResultsError
 
@@ -37,7 +38,7 @@ def build(
     say: Callable[[str], None] = lambda _: None,
 ) -> Built:
     """Build a site from runs into out. ResultsError if there is none, or it cannot be written."""
-    proofs = rules.read_proof(proof) if proof is not None else {}
+    proofs = read_proof(proof) if proof is not None else {}
     campaigns = [read_campaign(folder) for folder in fuzz]
     with _no_search_for_cycles():
         return _build(paths, out, proofs, campaigns, say)
@@ -46,7 +47,7 @@ def build(
 def _build(
     paths: Sequence[Path],
     out: Path,
-    proofs: dict[str, rules.Proof],
+    proofs: dict[str, Proof],
     campaigns: list[Campaign],
     say: Callable[[str], None],
 ) -> Built:
@@ -77,7 +78,7 @@ def _no_search_for_cycles() -> Iterator[None]:
             gc.enable()
 
 
-def _pages(whole: Site, proofs: dict[str, rules.Proof]) -> Iterator[Page]:
+def _pages(whole: Site, proofs: dict[str, Proof]) -> Iterator[Page]:
     yield "index", "overview", "Which VFIO feature works on which kernel", overview.overview(whole)
     yield "matrix", "matrix", "Kernels, topologies and chapters", matrix.matrix(whole)
     yield "findings", "findings", "Findings, by kernel", findings.findings(whole)

@@ -3,28 +3,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-
-import msgspec
 
 from vfiospec.report.site.marks import Tally, tally
 from vfiospec.report.site.model import Site
 from vfiospec.report.site.pages import Head, function_of, head, heads, rule_path
-from vfiospec.results.model import FindingFacts, Outcome, ResultsError, RuleFacts
+from vfiospec.report.site.proof import Proof
+from vfiospec.results.model import FindingFacts, Outcome, RuleFacts
 
 # Asserted after every test, so named by an outcome only where one broke.
 _EVERYWHERE = "kernel."
-
-
-class Proof(msgspec.Struct, frozen=True):
-    """What shows that the tests of a rule can fail, or why nothing does."""
-
-    proven_by: list[str] = []
-    why_not: str = ""
-
-
-class _ProofFile(msgspec.Struct, frozen=True):
-    rules: dict[str, Proof]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +74,6 @@ class RulesPage:
 
     kernels: list[Head]
     chapters: list[tuple[str, str, int, list[Tally]]] = field(default_factory=list)
-
-
-def read_proof(path: Path) -> dict[str, Proof]:
-    """Read a proof file. ResultsError says what is wrong with it."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_ProofFile).rules
-    except OSError as error:
-        raise ResultsError(f"{path} cannot be read: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        needs = '{"rules": {ID: {"proven_by": [...]}}}'
-        raise ResultsError(f"{path} is no proof: {error}; it holds {needs}") from error
 
 
 def all_rules(site: Site) -> dict[str, list[RuleFacts]]:
