@@ -168,6 +168,23 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
+def test_a_hostile_file_stays_within_its_site_and_is_no_markup(tmp_path: Path) -> None:
+    evil = '../../"><script>alert(1)</script>'
+    head = sample_site.header(evil, evil)
+    bad = msgspec.structs.replace(
+        sample_run.FAILED, chapter=evil, rules=[f"{evil}.x", "/etc/passwd"], finding=evil,
+        calls=[evil], message=evil, rerun=evil, transcript=evil,
+    )  # fmt: skip
+    run = sample_site.write(tmp_path / "a" / "b" / "run", head, [bad], Catalogue())
+    build([run], tmp_path / "a" / "b" / "out")
+    assert sorted(path.name for path in tmp_path.glob("**/*") if "out" not in path.parts) == [
+        "a", "b", "results.jsonl", "run",
+    ]  # fmt: skip
+    pages = list((tmp_path / "a" / "b" / "out").rglob("*.html"))
+    assert [page for page in pages if "<script>alert" in page.read_text()] == []
+    assert sample_site.faults(tmp_path / "a" / "b" / "out") == []
+
+
 def test_a_run_without_a_catalogue_is_shown_without_words(tmp_path: Path) -> None:
     run = sample_site.write(tmp_path / "run", catalogue=Catalogue())
     build([run], tmp_path / "out")

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vfiospec.report.site.marks import Tally, tally
-from vfiospec.report.site.model import Site
-from vfiospec.report.site.pages import Head, function_of, head, heads, rule_path
+from vfiospec.report.site.model import Site, slug
+from vfiospec.report.site.pages import Head, cell_path, function_of, head, heads, rule_path
 from vfiospec.report.site.proof import Proof
 from vfiospec.results.model import FindingFacts, Outcome, RuleFacts
 
@@ -39,6 +39,7 @@ class RulePage:
 
     rule: RuleFacts
     chapter: str
+    chapter_href: str
     everywhere: bool
     kernels: list[Head]
     on: list[On]
@@ -121,6 +122,7 @@ def each_rule(site: Site, proofs: dict[str, Proof]) -> Iterator[tuple[str, RuleP
                 RulePage(
                     rule=rule,
                     chapter=chapter,
+                    chapter_href=f"{_chapter_path(chapter)}.html",
                     everywhere=rule.id.startswith(_EVERYWHERE),
                     kernels=kernels,
                     on=list(_on(site, rule.id)),
@@ -139,7 +141,7 @@ def _on(site: Site, rule: str) -> Iterator[On]:
         for column in kernel.columns:
             those = [o for o in kernel.by_rule[rule] if column.latest.get(o.id) is o]
             if those:
-                chapter = f"cells/{column.slug}/{those[0].chapter}.html"
+                chapter = f"{cell_path(column, those[0].chapter)}.html"
                 yield On(head(kernel), column.topology, tally(those), chapter)
 
 
@@ -160,4 +162,4 @@ def _tests(site: Site, rule: str) -> list[Test]:
 
 
 def _chapter_path(chapter: str) -> str:
-    return f"rules/{chapter}"
+    return f"rules/{slug(chapter)}"
