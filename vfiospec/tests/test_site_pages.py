@@ -63,6 +63,8 @@ def test_the_worst_gives_the_mark(kinds: tuple[str, ...], mark: Mark, short: str
         ([outcome("skipped", message="needs a kernel with CONFIG_X")], NO,
          [Note("needs a kernel with CONFIG_X")]),
         ([outcome("skipped", message="no device with rom")], UNKNOWN, [Note("no device with rom")]),
+        ([outcome("skipped", message="no type x: a kernel built with CONFIG_X has it")], UNKNOWN,
+         [Note("no type x: a kernel built with CONFIG_X has it")]),
         ([], UNKNOWN, []),
         ([outcome("passed", rules=["device-info.lore"])], UNKNOWN, []),
         ([outcome("passed"), outcome("xfailed", finding="F-003")], PARTLY,
@@ -74,7 +76,8 @@ def test_the_worst_gives_the_mark(kinds: tuple[str, ...], mark: Mark, short: str
           outcome("skipped", message="needs CONFIG_X", t=1.0)], PARTLY,
          [Note("some of its tests are skipped: needs CONFIG_X")]),
     ],
-    ids=["yes", "no", "no-device", "not-run", "left-out", "finding", "failed", "a-part", "hardly"],
+    ids=["yes", "no", "no-device", "no-sample", "not-run", "left-out", "finding", "failed",
+         "a-part", "hardly"],
 )  # fmt: skip
 def test_what_a_kernel_has_of_a_feature(
     tmp_path: Path, outcomes: list[Outcome], mark: Mark, notes: list[Note]
@@ -93,8 +96,10 @@ def test_what_a_kernel_has_of_a_feature(
         (None, [outcome("passed")], UNKNOWN,
          [Note(f"these results do not hold the answer of {RULE}")]),
         (22, [outcome("skipped", message="needs CONFIG_X")], NO, [Note("needs CONFIG_X")]),
+        (22, [outcome("failed"), outcome("skipped", message="needs CONFIG_X")], NO,
+         [Note("needs CONFIG_X")]),
     ],
-    ids=["there", "absent", "broken", "unknown", "left-out"],
+    ids=["there", "absent", "broken", "unknown", "left-out", "left-out-in-part"],
 )  # fmt: skip
 def test_an_answer_tells_whether_a_feature_is_there(
     tmp_path: Path, answer: int | None, outcomes: list[Outcome], mark: Mark, notes: list[Note]

@@ -29,8 +29,8 @@ SUPPORT_LEGEND = (
 )
 
 # A skip whose reason speaks of the kernel says that the kernel has it not; any other says that the
-# bench had nothing to try it on.
-_LACKS = re.compile(r"\bkernel\b|\bCONFIG_[A-Z0-9_]+")
+# bench had nothing to try it on, as does one that misses a sample device.
+_LACKS = re.compile(r"(?!no type ).*(\bkernel\b|\bCONFIG_[A-Z0-9_]+)")
 
 
 _WORDS = {
@@ -93,14 +93,13 @@ def support(kernel: Kernel, feature: Feature) -> Support:
     passed = sum(outcome.outcome == "passed" for outcome in outcomes)
     broken = Counter(_broken(o) for o in outcomes if o.outcome not in ("passed", "skipped"))
     skips = Counter(o.message or "" for o in outcomes if o.outcome == "skipped")
-    lacking = Counter({why: n for why, n in skips.items() if _LACKS.search(why)})
+    lacking = Counter({why: n for why, n in skips.items() if _LACKS.match(why)})
     judged = passed + broken.total()
-    if judged and (absent := _absent(kernel, feature)):
-        return absent
-    if not judged:
-        if lacking:
-            return Support(NO, 0, [Note(_most(lacking))])
-        return Support(UNKNOWN, 0, [Note(_most(skips))] if skips else [])
+    untried = Support(UNKNOWN, 0, [Note(_most(skips))] if skips else [])
+    absent = _absent(kernel, feature) if judged else untried
+    if absent is not None:
+        left_out = lacking and absent.mark is UNKNOWN
+        return Support(NO, 0, [Note(_most(lacking))]) if left_out else absent
     notes = sorted(broken)
     if lacking:
         notes.append(Note(f"some of its tests are skipped: {_most(lacking)}"))
