@@ -19,6 +19,7 @@ import msgspec
 from vfiospec.results.model import (
     RESULTS_FILE,
     Boot,
+    Catalogue,
     Footer,
     Header,
     KnownIssueState,
@@ -85,6 +86,7 @@ class Parts:
         self._said: set[str] = set()
         self._waiting: list[Record] = []
         self._writer: ResultsWriter | None = None
+        self._catalogued = False
         self._parts: list[_Part] = []
 
     def run(self, arguments: Sequence[str], jobs: int) -> Ended:
@@ -137,7 +139,10 @@ class Parts:
                 case Footer() as footer:
                     part.footer = True
                     part.known_issues = footer.known_issues
+                case Catalogue() if self._catalogued:
+                    pass  # every part judges by the same
                 case record:
+                    self._catalogued |= isinstance(record, Catalogue)
                     self._waiting.append(record)
         if part.ended and part.process.wait() < 0 and not part.footer and not self.interrupted:
             self.problems.append(

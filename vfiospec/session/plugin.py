@@ -21,8 +21,8 @@ from vfiospec.rules import all_rules, kernel
 from vfiospec.rules.model import kernel_version
 from vfiospec.session import findings as known
 from vfiospec.session import only
-from vfiospec.session.issue_book import IssueBook
 from vfiospec.session.catalogue import catalogue
+from vfiospec.session.issue_book import IssueBook
 from vfiospec.session.marks import is_dangerous, rules_of, selected
 from vfiospec.session.options import Options
 from vfiospec.session.outcome import Judged, rerun_line, test_id
