@@ -2,7 +2,8 @@
 """The records of results.jsonl, one JSON object per line; its key "type" says which record it is.
 
 A run is one header, then boots, starts and outcomes as they happen, then one footer. A catalogue
-(since schema 2) says which promises and known deviations the run judged by.
+says which promises and known deviations the run judged by; files of before 2026-11-26 have none.
+What is added (a key, a kind of record) leaves the schema's number as it is: pass over what is new.
 """
 
 import re
@@ -10,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 1
 RESULTS_FILE = "results.jsonl"
 
 Mode = Literal["vm", "host", "remote"]

@@ -168,7 +168,7 @@ def test_what_contradicts_itself_is_a_problem(
     assert [p for p in run.problems if p.startswith(problem)], run.problems
 
 
-def test_a_file_of_schema_1_is_read_as_before(tmp_path: Path) -> None:
+def test_a_file_without_a_catalogue_is_read_as_before(tmp_path: Path) -> None:
     """It has no catalogue: what a page needs of it is unknown, and nothing is wrong with it."""
     old = msgspec.structs.replace(sample_run.header(0), schema=1)
     run = read_run(sample_run.write(tmp_path, [old, sample_run.footer([])]))
