@@ -5,23 +5,24 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from vfiospec.device.access import Access, Attach
 from vfiospec.device.container import Container
 from vfiospec.device.device import Device
 from vfiospec.device.files import Memory
 from vfiospec.device.group import Assigned
 from vfiospec.device.pci import PciDevice
 from vfiospec.device.port import Port
+from vfiospec.device.ways import Way
+from vfiospec.device.ways import attach as open_way
 from vfiospec.lab import LabError
 from vfiospec.lab.bench import BenchDevice, PortSysfs
 from vfiospec.lab.qemu import Vm
 from vfiospec.rules.model import Rule
-from vfiospec.session import examples, options
+from vfiospec.session import examples, options, ways
 from vfiospec.session.findings import FindingError
 from vfiospec.session.marks import roles_of
 from vfiospec.session.plugin import NO_DEVICE, PLUGIN, SuitePlugin, in_suites, suites_asked_for
 from vfiospec.session.run import Run
-
-ECAP_IR = 1 << 3  # Intel VT-d, Extended Capability Register: interrupt remapping
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,9 +38,12 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     examples.choose(config)
     try:
-        config.pluginmanager.register(SuitePlugin(config, options.read(config)), PLUGIN)
+        read = options.read(config)
+        config.pluginmanager.register(SuitePlugin(config, read), PLUGIN)
     except (LabError, FindingError) as e:
         raise pytest.UsageError(f"vfiospec: {e}") from e
+    if read.ways:
+        config.pluginmanager.register(ways.WaysPlugin(read.ways), ways.PLUGIN)
 
 
 def _plugin(request: pytest.FixtureRequest) -> SuitePlugin:
@@ -112,15 +116,57 @@ def where_to_find_one(run: Run) -> str:
 
 
 @pytest.fixture
-def assigned(run: Run, spec: BenchDevice) -> Assigned:
-    """The device's group, in a container with an IOMMU model set."""
-    return run.assigned(spec)
+def reached_by(request: pytest.FixtureRequest, run: Run) -> Way:
+    """The way a test reaches its device: the usual one, or each that --ways names."""
+    way = ways.chosen(getattr(request, "param", None))
+    if lacks := run.lacking(way):
+        pytest.skip(f"{way}: {lacks}")
+    return way
+
+
+@pytest.fixture
+def assigned(run: Run, spec: BenchDevice, reached_by: Way) -> Access:
+    """The way to the device, open, with the device held open."""
+    return run.assigned(spec, reached_by)
+
+
+@pytest.fixture
+def by_group(reached_by: Way) -> Way:
+    """The way, for a test that is about a group, or about what stands for its container."""
+    return reached_by
+
+
+@pytest.fixture
+def by_type1(by_group: Way) -> Way:
+    """The way, for a test of what type1 does in a container and iommufd does not."""
+    return by_group
+
+
+@pytest.fixture
+def grouped(assigned: Access, by_group: Way) -> Assigned:
+    """The way to the device, with the fds of the group and of what stands for its container."""
+    if not isinstance(assigned, Assigned):
+        raise TypeError(f"{by_group} has no group")
+    return assigned
+
+
+@pytest.fixture
+def contained(grouped: Assigned, by_type1: Way) -> Assigned:
+    """The same, with type1 in its container."""
+    del by_type1
+    return grouped
 
 
 @pytest.fixture
 def closed(run: Run, spec: BenchDevice) -> int:
     """The device's group, of which nothing is open: the first open is the test's own."""
     return run.give_up(spec)
+
+
+@pytest.fixture
+def attach(port: Port, closed: int, reached_by: Way) -> Attach:
+    """Opens a way to the device, of which nothing is open; the test closes it."""
+    return lambda: open_way(reached_by, port, closed)
 
 
 @pytest.fixture
@@ -147,13 +193,11 @@ def sysfs(port: Port) -> PortSysfs:
 @pytest.fixture
 def interrupt_remapping(sysfs: PortSysfs) -> bool:
     """Whether the platform isolates interrupts, as any but an Intel one is taken to do."""
-    units = sysfs.listdir("/sys/class/iommu") if sysfs.exists("/sys/class/iommu") else []
-    capabilities = [f"/sys/class/iommu/{unit}/intel-iommu/ecap" for unit in units]
-    return all(int(sysfs.read(c), 16) & ECAP_IR for c in capabilities if sysfs.exists(c))
+    return ways.isolates_interrupts(sysfs)
 
 
 @pytest.fixture
-def device(assigned: Assigned, spec: BenchDevice) -> Iterator[Device]:
+def device(assigned: Access, spec: BenchDevice) -> Iterator[Device]:
     """A fresh fd of the device."""
     with assigned.open(spec.bdf) as opened:
         yield opened

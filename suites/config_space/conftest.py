@@ -8,9 +8,9 @@ import pytest
 from vfiospec.abi import pci as regs
 from vfiospec.abi import vfio
 from vfiospec.device import ops as o
+from vfiospec.device.access import Access, Attach
 from vfiospec.device.device import Device
 from vfiospec.device.files import File
-from vfiospec.device.group import Assigned
 from vfiospec.device.pci import ROM, SYSFS, PciDevice
 from vfiospec.device.port import Port
 from vfiospec.device.region import Region
@@ -181,9 +181,9 @@ def runs(mask: bytes) -> list[tuple[int, int]]:
 
 
 @pytest.fixture
-def fresh(port: Port, closed: int, spec: BenchDevice) -> Iterator[Callable[[], Region]]:
+def fresh(attach: Attach, spec: BenchDevice) -> Iterator[Callable[[], Region]]:
     """Opens the device for the first time, as often as it is asked to."""
-    opened: list[Device | Assigned] = []
+    opened: list[Device | Access] = []
 
     def close() -> None:
         while opened:
@@ -191,7 +191,7 @@ def fresh(port: Port, closed: int, spec: BenchDevice) -> Iterator[Callable[[], R
 
     def open_it() -> Region:
         close()
-        assigned = Assigned(port, closed)
+        assigned = attach()
         opened.append(assigned)
         device = assigned.open(spec.bdf)
         opened.append(device)

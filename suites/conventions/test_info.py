@@ -6,8 +6,8 @@ from operator import attrgetter
 import pytest
 
 from vfiospec import expect
+from vfiospec.device.access import Access
 from vfiospec.device.device import Device
-from vfiospec.device.group import Assigned
 from vfiospec.device.info import INFO_CALLS, InfoCall, snapshot
 from vfiospec.lab.bench import BenchDevice
 from vfiospec.rules import conventions as rules
@@ -64,7 +64,7 @@ def test_asked_again_they_answer_the_same(device: Device) -> None:
 
 @checks(rules.REPEATABLE)
 def test_through_another_fd_they_answer_the_same(
-    device: Device, assigned: Assigned, spec: BenchDevice
+    device: Device, assigned: Access, spec: BenchDevice
 ) -> None:
     """A second fd of the device, and a copy of the first, see what the first one sees."""
     with assigned.open(spec.bdf) as second, device.dup() as copy:

@@ -96,32 +96,32 @@ def test_a_size_in_the_number_is_refused(
 
 @checks(rules.UNKNOWN_GROUP_IOCTL)
 def test_a_number_that_is_no_group_ioctl_is_refused(
-    assigned: Assigned, promised: Callable[[Rule], int]
+    grouped: Assigned, promised: Callable[[Rule], int]
 ) -> None:
     """All 256 numbers of VFIO's type, but the group's four, are refused on a group fd."""
     for request in others(known("group")):
-        call = assigned.group.try_ioctl(request, BUFFER)
+        call = grouped.group.try_ioctl(request, BUFFER)
         expect.refused(call, promised(rules.UNKNOWN_GROUP_IOCTL))
 
 
 @checks(rules.UNKNOWN_GROUP_IOCTL)
 def test_a_group_ioctl_with_a_size_in_it_is_refused(
-    assigned: Assigned, promised: Callable[[Rule], int]
+    grouped: Assigned, promised: Callable[[Rule], int]
 ) -> None:
     """GROUP_GET_STATUS is refused as _IOR(), and accepted as _IO()."""
     encoded = READ_BIT | 8 << 16 | vfio.VFIO_GROUP_GET_STATUS
-    call = assigned.group.try_ioctl(encoded, (8).to_bytes(4, "little") + BUFFER)
+    call = grouped.group.try_ioctl(encoded, (8).to_bytes(4, "little") + BUFFER)
     expect.refused(call, promised(rules.UNKNOWN_GROUP_IOCTL))
-    expect.accepted(assigned.group.try_get_status())
+    expect.accepted(grouped.group.try_get_status())
 
 
 @checks(rules.UNKNOWN_CONTAINER_IOCTL)
 def test_a_number_that_type1_does_not_know_is_refused(
-    assigned: Assigned, promised: Callable[[Rule], int]
+    grouped: Assigned, promised: Callable[[Rule], int]
 ) -> None:
     """With type1 set, all numbers but its own are refused, those of sPAPR and EEH among them."""
     for request in others(OWN | TYPE1):
-        call = assigned.container.try_ioctl(request, BUFFER)
+        call = grouped.container.try_ioctl(request, BUFFER)
         expect.refused(call, promised(rules.UNKNOWN_CONTAINER_IOCTL))
 
 
@@ -151,8 +151,8 @@ def test_a_container_without_iommu_refuses_other_types(
 @checks(rules.UNKNOWN_CONTAINER_IOCTL)
 @pytest.mark.parametrize("kind", [0x3A, 0x3C, 0x4B], ids="type-{:02x}".format)
 def test_type1_refuses_other_types(
-    assigned: Assigned, kind: int, promised: Callable[[Rule], int]
+    grouped: Assigned, kind: int, promised: Callable[[Rule], int]
 ) -> None:
     """With type1 set, IOMMU_GET_INFO of another type is refused."""
-    call = assigned.container.try_ioctl(kind << 8 | vfio_iommu.VFIO_IOMMU_GET_INFO & 0xFF, BUFFER)
+    call = grouped.container.try_ioctl(kind << 8 | vfio_iommu.VFIO_IOMMU_GET_INFO & 0xFF, BUFFER)
     expect.refused(call, promised(rules.UNKNOWN_CONTAINER_IOCTL))

@@ -4,8 +4,8 @@
 from vfiospec import expect
 from vfiospec.abi import pci as regs
 from vfiospec.abi import vfio
+from vfiospec.device.access import Access
 from vfiospec.device.device import Device
-from vfiospec.device.group import Assigned
 from vfiospec.device.pci import PciDevice
 from vfiospec.lab.bench import BenchDevice
 from vfiospec.rules import device_info as rules
@@ -59,7 +59,7 @@ def test_after_a_reset(device: Device) -> None:
 
 
 @checks(rules.CONSTANT)
-def test_after_all_fds_were_closed(assigned: Assigned, spec: BenchDevice) -> None:
+def test_after_all_fds_were_closed(assigned: Access, spec: BenchDevice) -> None:
     """A device opened anew, a few times over, gives the answer it gave before."""
     with assigned.open(spec.bdf) as device:
         before = answer(device)

@@ -8,8 +8,8 @@ import pytest
 from vfiospec import expect
 from vfiospec.abi import pci as regs
 from vfiospec.abi import vfio_feature as feature
+from vfiospec.device.access import Access, Attach
 from vfiospec.device.files import EventFd
-from vfiospec.device.group import Assigned
 from vfiospec.device.observe import runtime_status, suspends
 from vfiospec.device.pci import SYSFS
 from vfiospec.device.port import Port
@@ -24,10 +24,10 @@ IDLE_D3 = "/sys/module/vfio_pci/parameters/disable_idle_d3"
 
 
 @pytest.fixture
-def group(low_power: None, port: Port, closed: int) -> Iterator[Assigned]:
+def group(low_power: None, attach: Attach) -> Iterator[Access]:
     """The group in a container, none of its devices open."""
     del low_power
-    made = Assigned(port, closed)
+    made = attach()
     yield made
     made.close()
 
@@ -41,7 +41,7 @@ def idle(sysfs: PortSysfs) -> None:
 
 @checks(rules.CLOSED)
 @pytest.mark.usefixtures("idle")
-def test_it_sleeps_while_nobody_has_it(group: Assigned, port: Port, spec: BenchDevice) -> None:
+def test_it_sleeps_while_nobody_has_it(group: Access, port: Port, spec: BenchDevice) -> None:
     """Asleep, awake as long as any fd is open, asleep again."""
     for _ in range(2):
         expect.holds(suspends(port, spec.bdf), "suspended", runtime_status(port, spec.bdf))
@@ -61,7 +61,7 @@ def power_state(sysfs: PortSysfs, spec: BenchDevice) -> str:
 @pytest.mark.usefixtures("idle")
 @pytest.mark.parametrize("wakeup", [False, True], ids=["plain", "with-wakeup"])
 def test_closed_while_asleep(
-    group: Assigned,
+    group: Access,
     port: Port,
     spec: BenchDevice,
     sysfs: PortSysfs,

@@ -9,13 +9,12 @@ import pytest
 
 from vfiospec import expect
 from vfiospec.abi import vfio_feature as feature
+from vfiospec.device.access import Attach
 from vfiospec.device.call import Call
 from vfiospec.device.device import Device
 from vfiospec.device.files import File, Memory
-from vfiospec.device.group import Assigned
 from vfiospec.device.ops import Syscall
 from vfiospec.device.pci import PciDevice
-from vfiospec.device.port import Port
 from vfiospec.device.scratch import decode_memory
 from vfiospec.lab.bench import BenchDevice, PortSysfs
 from vfiospec.rules import feature_dmabuf as rules
@@ -208,9 +207,8 @@ def test_memory_is_off(giver: Device, paged_bar: int, page: int) -> None:
 @pytest.mark.parametrize("first", ["device", "file"])
 def test_either_closed_first(
     dmabuf_built: bool | None,  # noqa: FBT001 -- a fixture
-    closed: int,
+    attach: Attach,
     spec: BenchDevice,
-    port: Port,
     sysfs: PortSysfs,
     page: int,
     first: str,
@@ -218,7 +216,7 @@ def test_either_closed_first(
     """The file lives on without the device; the driver lets go of the device with it open."""
     if not dmabuf_built:
         pytest.skip("needs a kernel known to be built with CONFIG_VFIO_PCI_DMABUF")
-    group = Assigned(port, closed)
+    group = attach()
     device = group.open(spec.bdf)
     call, file = get(device, request_of(0, [(0, page)]))
     expect.holds(file is not None, "a file", str(call))

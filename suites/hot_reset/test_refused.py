@@ -144,7 +144,7 @@ def test_the_group_of_another(
     scratch.write(alive, scratch.value)
     with alive.region(scratch.bar).map() as mapping:
         mapping.load(0, 4)
-        call = alive.try_hot_reset((run.assigned(others[0]).group,))
+        call = alive.try_hot_reset((run.grouped(others[0]).group,))
         expect.refused(call, promised(rules.NOT_OWNED))
         expect.equal("signal of a load", mapping.load(0, 4).signal, 0)
     expect.equal("register afterwards", scratch.read(alive), scratch.value)

@@ -57,7 +57,7 @@ def test_the_order_of_groups_does_not_matter(
     others = [d for d in run.devices if d.group != spec.group]
     if not others:
         pytest.skip("no device in another group: judge two")
-    other = run.assigned(others[0]).group
+    other = run.grouped(others[0]).group
     expect.accepted(alive.try_hot_reset((other, assigned.group)))
     expect.accepted(alive.try_hot_reset((assigned.group, other)))
 

@@ -10,9 +10,9 @@ import pytest
 from vfiospec import expect
 from vfiospec.abi import pci as regs
 from vfiospec.abi import vfio
+from vfiospec.device.access import Access, Attach
 from vfiospec.device.device import Device
 from vfiospec.device.files import EventFd, File
-from vfiospec.device.group import Assigned
 from vfiospec.device.interrupt import Interrupt, arrived
 from vfiospec.device.ops import Drain, Fixup, FixupKind, Syscall
 from vfiospec.device.pci import SYSFS, PciDevice
@@ -174,9 +174,9 @@ def test_the_device_goes_on_as_before(
 
 
 @pytest.fixture
-def mine(port: Port, closed: int) -> Iterator[Assigned]:
+def mine(attach: Attach) -> Iterator[Access]:
     """The device's group, opened by the test alone."""
-    assigned = Assigned(port, closed)
+    assigned = attach()
     try:
         yield assigned
     finally:
@@ -197,7 +197,7 @@ def link_was_reset(port: Port, sysfs: PortSysfs, bdf: str) -> bool:
 
 @checks(rules.ERROR_SIGNALLED, rules.ERROR_CLOSE_REPAIRS)
 def test_a_fatal_error_is_signalled_and_a_close_repairs_the_device(
-    mine: Assigned,
+    mine: Access,
     port: Port,
     sysfs: PortSysfs,
     spec: BenchDevice,
@@ -219,7 +219,7 @@ def test_a_fatal_error_is_signalled_and_a_close_repairs_the_device(
 
 @checks(rules.ERROR_REMOVED)
 def test_the_last_close_removes_the_eventfd(
-    mine: Assigned, spec: BenchDevice, event: EventFd, other: EventFd, fail: Callable[[str], None]
+    mine: Access, spec: BenchDevice, event: EventFd, other: EventFd, fail: Callable[[str], None]
 ) -> None:
     """Whoever opens the device next is told of nothing it did not ask for."""
     with mine.open(spec.bdf) as device:

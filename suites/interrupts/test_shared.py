@@ -10,6 +10,7 @@ from vfiospec.abi import vfio
 from vfiospec.device.edu import Edu
 from vfiospec.device.files import EventFd
 from vfiospec.device.interrupt import Interrupt, arrived
+from vfiospec.device.ways import Way
 from vfiospec.lab.bench import BenchDevice, PortSysfs
 from vfiospec.rules import interrupts as rules
 from vfiospec.session.marks import checks, devices
@@ -25,14 +26,14 @@ def line_of(sysfs: PortSysfs, device: BenchDevice) -> int:
 
 @pytest.fixture
 def neighbour(
-    run: Run, sysfs: PortSysfs, spec: BenchDevice, intx: Interrupt
+    run: Run, sysfs: PortSysfs, spec: BenchDevice, intx: Interrupt, reached_by: Way
 ) -> Iterator[Interrupt]:
     """INTx of another device whose line is that of the device under test."""
     del intx
     for other in run.devices:
         if other.name == spec.name or "intx" not in other.roles:
             continue
-        with run.assigned(other).open(other.bdf) as device:
+        with run.assigned(other, reached_by).open(other.bdf) as device:
             if line_of(sysfs, other) != line_of(sysfs, spec):
                 continue
             made = Interrupt(device, vfio.VFIO_PCI_INTX_IRQ_INDEX)

@@ -7,9 +7,9 @@ import pytest
 
 from vfiospec import expect
 from vfiospec.abi import vfio
+from vfiospec.device.access import Access, Attach
 from vfiospec.device.edu import Edu
 from vfiospec.device.files import EventFd
-from vfiospec.device.group import Assigned
 from vfiospec.device.interrupt import Interrupt, arrived
 from vfiospec.device.port import Port
 from vfiospec.lab.bench import BenchDevice
@@ -172,7 +172,7 @@ def test_from_one_kind_to_the_other_and_back(
 @checks(rules.OTHER_FD)
 @KINDS
 def test_the_fd_that_turned_it_on_may_be_closed(
-    edu: Edu, index: int, event: EventFd, assigned: Assigned, spec: BenchDevice
+    edu: Edu, index: int, event: EventFd, assigned: Access, spec: BenchDevice
 ) -> None:
     """Another fd of the device keeps it, and can turn it off."""
     with assigned.open(spec.bdf) as second:
@@ -183,9 +183,9 @@ def test_the_fd_that_turned_it_on_may_be_closed(
 
 
 @pytest.fixture
-def mine(port: Port, closed: int) -> Iterator[Assigned]:
+def mine(attach: Attach) -> Iterator[Access]:
     """The device's group, opened by the test alone."""
-    assigned = Assigned(port, closed)
+    assigned = attach()
     try:
         yield assigned
     finally:
@@ -196,7 +196,7 @@ def mine(port: Port, closed: int) -> Iterator[Assigned]:
 @KINDS
 @pytest.mark.parametrize("asserted", [0, 1], ids="asserted-{}".format)
 def test_the_last_close_turns_it_off(
-    mine: Assigned, spec: BenchDevice, event: EventFd, other: EventFd, index: int, asserted: int
+    mine: Access, spec: BenchDevice, event: EventFd, other: EventFd, index: int, asserted: int
 ) -> None:
     """Opened again it can be turned on anew, and the old eventfd is not told."""
     with mine.open(spec.bdf) as device, Edu(device).in_use():
@@ -217,7 +217,7 @@ def test_the_last_close_turns_it_off(
 
 @checks(rules.LAST_CLOSE)
 def test_the_last_close_forgets_the_mask(
-    mine: Assigned,
+    mine: Access,
     spec: BenchDevice,
     event: EventFd,
     other: EventFd,

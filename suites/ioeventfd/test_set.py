@@ -10,9 +10,9 @@ from vfiospec import expect
 from vfiospec.abi import vfio
 from vfiospec.device import edu
 from vfiospec.device import ops as o
+from vfiospec.device.access import Access, Attach
 from vfiospec.device.device import Device
 from vfiospec.device.files import EventFd
-from vfiospec.device.group import Assigned
 from vfiospec.device.ioeventfd import Binder
 from vfiospec.device.pci import PciDevice
 from vfiospec.device.port import Port
@@ -69,7 +69,7 @@ def test_only_the_one_that_is_named(
 
 @checks(rules.OTHER_FD)
 def test_they_are_the_device_s(
-    binder: Binder, at: int, assigned: Assigned, spec: BenchDevice, promised: Promised
+    binder: Binder, at: int, assigned: Access, spec: BenchDevice, promised: Promised
 ) -> None:
     """Another fd finds a write bound already, leaves it at its close, and can take it away."""
     expect.accepted(binder.bind(LONG, at, 1))
@@ -93,9 +93,9 @@ def test_a_closed_eventfd(binder: Binder, at: int, port: Port, promised: Promise
 
 
 @pytest.fixture
-def group(port: Port, closed: int) -> Iterator[Assigned]:
+def group(attach: Attach) -> Iterator[Access]:
     """The group in a container, none of its devices open."""
-    made = Assigned(port, closed)
+    made = attach()
     yield made
     made.close()
 
@@ -119,9 +119,7 @@ def many(device: Device, event: EventFd, numbers: range, *, bind: bool) -> list[
 
 @checks(rules.MAXIMUM, rules.NO_SPACE, rules.CLOSE)
 @devices("irq-stimulus", "dma-stimulus")
-def test_the_maximum(
-    group: Assigned, spec: BenchDevice, event: EventFd, promised: Promised
-) -> None:
+def test_the_maximum(group: Access, spec: BenchDevice, event: EventFd, promised: Promised) -> None:
     """So many and no more; one less makes room for one; after a close there is room for all."""
     most = promised(rules.MAXIMUM)
     for _ in range(2):
@@ -143,7 +141,7 @@ def test_the_maximum(
 
 @checks(rules.CLOSE)
 @devices("irq-stimulus")
-def test_a_close_ends_them(group: Assigned, spec: BenchDevice, event: EventFd) -> None:
+def test_a_close_ends_them(group: Access, spec: BenchDevice, event: EventFd) -> None:
     """Then a signal writes nothing and stays in the eventfd, which may be bound anew."""
     with group.open(spec.bdf) as device:
         at = int(device.get_region_info(0).struct.offset) + edu.LIVENESS

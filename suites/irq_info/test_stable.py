@@ -7,9 +7,9 @@ import pytest
 
 from vfiospec import expect
 from vfiospec.abi import vfio
+from vfiospec.device.access import Access
 from vfiospec.device.device import Device
 from vfiospec.device.files import EventFd
-from vfiospec.device.group import Assigned
 from vfiospec.device.port import Port
 from vfiospec.lab.bench import BenchDevice
 from vfiospec.rules import irq_info as rules
@@ -45,7 +45,7 @@ def test_asked_twice_it_says_the_same(device: Device) -> None:
 
 
 @checks(rules.STABLE)
-def test_a_second_fd_says_the_same(device: Device, assigned: Assigned, spec: BenchDevice) -> None:
+def test_a_second_fd_says_the_same(device: Device, assigned: Access, spec: BenchDevice) -> None:
     """The info is the device's, not the fd's."""
     with assigned.open(spec.bdf) as second:
         expect.equal("replies", everything(second), everything(device))
@@ -141,7 +141,7 @@ def test_a_reset_changes_nothing(device: Device) -> None:
 
 
 @checks(rules.STABLE)
-def test_closed_and_opened_again_it_says_the_same(assigned: Assigned, spec: BenchDevice) -> None:
+def test_closed_and_opened_again_it_says_the_same(assigned: Access, spec: BenchDevice) -> None:
     """The first open of a device prepares it anew, and comes to the same."""
     with assigned.open(spec.bdf) as first:
         before = everything(first)

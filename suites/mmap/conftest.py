@@ -8,11 +8,10 @@ import pytest
 
 from vfiospec.abi import pci as regs
 from vfiospec.abi import vfio
+from vfiospec.device.access import Access, Attach
 from vfiospec.device.device import Device
 from vfiospec.device.files import Mapping
-from vfiospec.device.group import Assigned
 from vfiospec.device.pci import IORESOURCE_PREFETCH, ROM, PciDevice
-from vfiospec.device.port import Port
 from vfiospec.device.region import Region
 
 
@@ -64,8 +63,8 @@ def framebuffer(decoding: Device, pci: PciDevice) -> Region:
 
 
 @pytest.fixture
-def own(port: Port, closed: int) -> Iterator[Assigned]:
+def own(attach: Attach) -> Iterator[Access]:
     """The group of a device nobody else has open."""
-    assigned = Assigned(port, closed)
+    assigned = attach()
     yield assigned
     assigned.close()

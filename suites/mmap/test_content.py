@@ -11,6 +11,7 @@ from vfiospec import expect
 from vfiospec.abi import pci as regs
 from vfiospec.abi import vfio
 from vfiospec.abi import vfio_iommu as iommu
+from vfiospec.device.access import Attach
 from vfiospec.device.call import Call
 from vfiospec.device.files import Mapping, Memory
 from vfiospec.device.group import Assigned
@@ -221,12 +222,12 @@ def test_what_is_left_of_a_mapping_shows_the_same(
 
 
 @checks(rules.DMA)
-def test_a_mapping_can_be_mapped_for_dma(mapped: Mapped, assigned: Assigned, page: int) -> None:
+def test_a_mapping_can_be_mapped_for_dma(mapped: Mapped, contained: Assigned, page: int) -> None:
     """All of its pages, up to 16, though none was touched; and unmapped again."""
     for _, mapping in mapped:
         size = min(mapping.size, 16 * page)
-        expect.accepted(assigned.container.try_map(mapping.at(), IOVA, size))
-        call = expect.accepted(assigned.container.try_unmap(IOVA, size))
+        expect.accepted(contained.container.try_map(mapping.at(), IOVA, size))
+        call = expect.accepted(contained.container.try_unmap(IOVA, size))
         unmapped = call.unpack(iommu.vfio_iommu_type1_dma_unmap).size
         expect.equal("bytes unmapped", unmapped, size)
         expect.equal("signal", mapping.load(mapping.size - 4, 4).signal, 0)
@@ -235,7 +236,7 @@ def test_a_mapping_can_be_mapped_for_dma(mapped: Mapped, assigned: Assigned, pag
 @checks(rules.DMA)
 def test_a_mapping_that_faults_cannot_be_mapped_for_dma(
     mapped: Mapped,
-    assigned: Assigned,
+    contained: Assigned,
     page: int,
     memory: Callable[[bool], None],
     promised: Callable[[Rule], int],
@@ -245,18 +246,16 @@ def test_a_mapping_that_faults_cannot_be_mapped_for_dma(
         mapping.load(0, 4)
     memory(False)
     for _, mapping in mapped:
-        call = assigned.container.try_map(mapping.at(), IOVA, page)
+        call = contained.container.try_map(mapping.at(), IOVA, page)
         if call.ok:
-            assigned.container.try_unmap(IOVA, page)
+            contained.container.try_unmap(IOVA, page)
         expect.refused(call, promised(rules.DMA))
 
 
 @checks(rules.OUTLIVES)
-def test_a_mapping_outlives_its_files(
-    port: Port, closed: int, spec: BenchDevice, page: int
-) -> None:
+def test_a_mapping_outlives_its_files(attach: Attach, spec: BenchDevice, page: int) -> None:
     """Pages that were touched and pages that were not."""
-    own = Assigned(port, closed)
+    own = attach()
     device = own.open(spec.bdf)
     regions = [device.region(i) for i in range(ROM)]
     found = [r for r in regions if r.info.flags & vfio.VFIO_REGION_INFO_FLAG_MMAP]

@@ -9,10 +9,10 @@ import pytest
 
 from vfiospec import expect
 from vfiospec.abi import vfio
+from vfiospec.device.access import Attach
 from vfiospec.device.call import Call
 from vfiospec.device.device import Device
 from vfiospec.device.files import Mapping
-from vfiospec.device.group import Assigned
 from vfiospec.device.ops import ReadFile
 from vfiospec.device.pci import ROM, SYSFS, Bar, PciDevice
 from vfiospec.device.port import Port
@@ -132,13 +132,13 @@ def test_nothing_of_a_shared_page_is_reserved(
 @checks(rules.SUBPAGE_RESERVED)
 @devices("subpage", without=("shared-page",))
 def test_the_rest_is_reserved_once_at_each_open(
-    port: Port, closed: int, spec: BenchDevice, pci: PciDevice, page: int
+    attach: Attach, port: Port, spec: BenchDevice, pci: PciDevice, page: int
 ) -> None:
     """From the first open to the last close; a second fd changes nothing, a second open renews."""
     wanted = sorted(rest(b, page) for b in small_bars(pci, page).values() if not b.start % page)
     before = reserved(port)
     seen = [before]
-    own = Assigned(port, closed)
+    own = attach()
     for _ in range(3):
         first = own.open(spec.bdf)
         seen.append(reserved(port))
@@ -160,10 +160,10 @@ def test_the_rest_is_reserved_once_at_each_open(
 @checks(rules.SUBPAGE)
 @devices("subpage", without=("shared-page",))
 def test_it_is_mapped_at_each_open(
-    port: Port, closed: int, spec: BenchDevice, pci: PciDevice, page: int
+    attach: Attach, spec: BenchDevice, pci: PciDevice, page: int
 ) -> None:
     """Open after open, as the first time."""
-    own = Assigned(port, closed)
+    own = attach()
     seen = []
     for _ in range(3):
         with own.open(spec.bdf) as device:
@@ -186,7 +186,7 @@ def test_a_page_that_is_left_to_one_bar(
     machine: Vm,
     sysfs: PortSysfs,
     port: Port,
-    closed: int,
+    attach: Attach,
     spec: BenchDevice,
     pci: PciDevice,
     page: int,
@@ -199,7 +199,7 @@ def test_a_page_that_is_left_to_one_bar(
         if "shared-page" in other.roles and other.bdf != spec.bdf:
             run.give_up(other)
             sysfs.write(f"{SYSFS}/{other.bdf}/remove", "1")
-    own = Assigned(port, closed)
+    own = attach()
     device = own.open(spec.bdf)
     for index, bar in small_bars(pci, page).items():
         region = device.region(index)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from vfiospec import expect
+from vfiospec.device.access import Access, Attach
 from vfiospec.device.device import Device
-from vfiospec.device.group import Assigned
 from vfiospec.device.ops import ReadFile
 from vfiospec.device.pci import ROM, PciDevice
 from vfiospec.device.port import Port
@@ -32,9 +32,9 @@ def claimed(port: Port) -> set[tuple[int, int]]:
 
 
 @pytest.fixture
-def own(port: Port, closed: int) -> Iterator[Assigned]:
+def own(attach: Attach) -> Iterator[Access]:
     """The group of a device nobody else has open."""
-    assigned = Assigned(port, closed)
+    assigned = attach()
     yield assigned
     assigned.close()
 
@@ -48,7 +48,7 @@ def read_all(device: Device, pci: PciDevice) -> None:
 
 @checks(rules.CLAIMED)
 def test_bars_are_claimed_while_open(
-    own: Assigned, spec: BenchDevice, pci: PciDevice, port: Port
+    own: Access, spec: BenchDevice, pci: PciDevice, port: Port
 ) -> None:
     """Each of them whole, at the first open and at the next, and none after the last close."""
     bars = {(b.start, b.start + b.size - 1) for b in pci.bars[:ROM] if b.size}
@@ -61,7 +61,7 @@ def test_bars_are_claimed_while_open(
 
 @checks(rules.CLAIMED)
 def test_bars_stay_claimed_until_the_last_close(
-    own: Assigned, spec: BenchDevice, pci: PciDevice, port: Port
+    own: Access, spec: BenchDevice, pci: PciDevice, port: Port
 ) -> None:
     """Closing one of two fds takes nothing from the other."""
     bars = {(b.start, b.start + b.size - 1) for b in pci.bars[:ROM] if b.size}

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from vfiospec import expect
+from vfiospec.device.access import Access
 from vfiospec.device.device import Device
-from vfiospec.device.group import Assigned
 from vfiospec.device.ops import ReadFile
 from vfiospec.device.pci import ROM, Bar, PciDevice
 from vfiospec.device.port import Port
@@ -83,7 +83,7 @@ def test_the_rest_of_the_page_is_reserved_while_open(
 @checks(rules.SUBPAGE_RESERVED)
 @devices("subpage")
 def test_the_rest_of_the_page_is_free_after_the_last_close(
-    assigned: Assigned, spec: BenchDevice, pci: PciDevice, port: Port, page: int
+    assigned: Access, spec: BenchDevice, pci: PciDevice, port: Port, page: int
 ) -> None:
     """The reservation ends with the last fd of the device."""
     with assigned.open(spec.bdf):

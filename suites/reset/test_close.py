@@ -8,8 +8,7 @@ import pytest
 from vfiospec import expect
 from vfiospec.abi import pci as regs
 from vfiospec.abi import vfio
-from vfiospec.device.group import Assigned
-from vfiospec.device.port import Port
+from vfiospec.device.access import Access, Attach
 from vfiospec.device.scratch import Scratch, decode_memory
 from vfiospec.lab.bench import BenchDevice
 from vfiospec.rules import reset as rules
@@ -17,15 +16,15 @@ from vfiospec.session.marks import checks, devices
 
 
 @pytest.fixture
-def group(port: Port, closed: int) -> Iterator[Assigned]:
+def group(attach: Attach) -> Iterator[Access]:
     """The group in a container, none of its devices open."""
-    made = Assigned(port, closed)
+    made = attach()
     yield made
     made.close()
 
 
 @checks(rules.CLOSE_MASTER)
-def test_bus_mastering_is_off_at_first(group: Assigned, spec: BenchDevice) -> None:
+def test_bus_mastering_is_off_at_first(group: Access, spec: BenchDevice) -> None:
     """Turned on by one user, it is off for the next."""
     with group.open(spec.bdf) as device:
         command = device.read_config(regs.PCI_COMMAND, 2)
@@ -40,7 +39,7 @@ def test_bus_mastering_is_off_at_first(group: Assigned, spec: BenchDevice) -> No
 
 @checks(rules.CLOSE_CONFIG)
 @devices(without=("grouped",))
-def test_configuration_is_put_back(group: Assigned, spec: BenchDevice) -> None:
+def test_configuration_is_put_back(group: Access, spec: BenchDevice) -> None:
     """Header fields that one user wrote are not there for the next."""
     fields = ((regs.PCI_CACHE_LINE_SIZE, 1, 0x20), (regs.PCI_INTERRUPT_LINE, 1, 0x77))
     with group.open(spec.bdf) as device:
@@ -55,7 +54,7 @@ def test_configuration_is_put_back(group: Assigned, spec: BenchDevice) -> None:
 
 @checks(rules.CLOSE_DEVICE)
 @devices("flr")
-def test_the_device_is_reset(group: Assigned, spec: BenchDevice, scratch: Scratch) -> None:
+def test_the_device_is_reset(group: Access, spec: BenchDevice, scratch: Scratch) -> None:
     """A second fd's close does nothing; the last one's clears the device."""
     with group.open(spec.bdf) as device:
         flags = device.get_info().struct.flags

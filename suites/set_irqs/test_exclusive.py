@@ -10,13 +10,12 @@ import pytest
 
 from vfiospec import expect
 from vfiospec.abi import pci as regs
+from vfiospec.device.access import Attach
 from vfiospec.device.call import checked
 from vfiospec.device.edu import Edu
 from vfiospec.device.files import EventFd, Memory
-from vfiospec.device.group import Assigned
 from vfiospec.device.irq_model import INTX, MASK, NONE, UNMASK, Promised
 from vfiospec.device.pci import PciDevice
-from vfiospec.device.port import Port
 from vfiospec.lab.bench import BenchDevice, PortSysfs
 from vfiospec.rules import set_irqs as rules
 from vfiospec.session.irqs import Irqs, shape_of
@@ -38,7 +37,7 @@ def bind_again(sysfs: PortSysfs, bdf: str, parameter: str) -> None:
 
 @pytest.fixture
 def exclusive(
-    port: Port, closed: int, spec: BenchDevice, sysfs: PortSysfs, pci: PciDevice,
+    attach: Attach, spec: BenchDevice, sysfs: PortSysfs, pci: PciDevice,
     promised: Promised, memory: Memory,
 ) -> Iterator[Irqs]:  # fmt: skip
     """The interrupts of a device bound while the parameter was set; all put back."""
@@ -47,7 +46,7 @@ def exclusive(
     before = sysfs.read(PARAMETER)
     bind_again(sysfs, spec.bdf, "Y")
     try:
-        assigned = Assigned(port, closed)
+        assigned = attach()
         device = assigned.open(spec.bdf)
         irqs = Irqs(device, pci, shape_of(device, isolated=True), promised, memory)
         yield irqs

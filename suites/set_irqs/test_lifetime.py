@@ -12,10 +12,10 @@ import pytest
 
 from vfiospec import expect
 from vfiospec.device import ops as o
+from vfiospec.device.access import Access, Attach
 from vfiospec.device.call import checked
 from vfiospec.device.device import Device
 from vfiospec.device.files import EventFd, Memory
-from vfiospec.device.group import Assigned
 from vfiospec.device.irq_model import (
     BOOL,
     ERR,
@@ -203,7 +203,7 @@ def test_an_unmask_eventfd_is_released(irqs: Irqs, ids: Ids, way: str, promised:
 
 @checks(rules.SHARED_STATE)
 def test_another_fd_has_the_same_interrupts(
-    irqs: Irqs, assigned: Assigned, spec: BenchDevice, promised: Promised
+    irqs: Irqs, assigned: Access, spec: BenchDevice, promised: Promised
 ) -> None:
     """It signals them, it keeps them when it is closed, and it turns them off."""
     off = promised(rules.NOT_ON)
@@ -228,9 +228,9 @@ def test_another_fd_has_the_same_interrupts(
 
 
 @pytest.fixture
-def alone(port: Port, closed: int) -> Iterator[Assigned]:
+def alone(attach: Attach) -> Iterator[Access]:
     """The device's group, in which the test opens the device for the first time."""
-    made = Assigned(port, closed)
+    made = attach()
     yield made
     made.close()
 
@@ -246,10 +246,10 @@ def turn_on_all(device: Device, counts: tuple[int, ...], mode: int, event: Event
 
 @checks(rules.LAST_CLOSE, rules.RELEASED)
 def test_the_last_close_turns_all_off(
-    alone: Assigned, spec: BenchDevice, pci: PciDevice, ids: Ids, promised: Promised, memory: Memory
+    alone: Access, spec: BenchDevice, pci: PciDevice, ids: Ids, promised: Promised, memory: Memory
 ) -> None:
     """Its eventfd is released; opened again nothing is on, and all can be turned on."""
-    port, off = alone.group.port, promised(rules.NOT_ON)
+    port, off = alone.port, promised(rules.NOT_ON)
     device = alone.open(spec.bdf)
     shape = shape_of(device, isolated=False)
     for mode in [i for i in (INTX, MSI, MSIX) if shape.counts[i]] or [REQ]:

@@ -196,6 +196,14 @@ def run(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
             help="Also what may take a released kernel down: last, each in a boot of its own.",
         ),
     ] = False,
+    ways: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help="Reach devices in each of these ways, or `all`: type1, type1v2, compat-type1, "
+            "compat-type1v2, iommufd. Default: type1v2 alone.",
+        ),
+    ] = "",
     seed: Annotated[
         int | None,
         typer.Option(metavar="N", help="Choose other examples: properties are searched from N on."),
@@ -236,6 +244,7 @@ def run(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     arguments += _given("--device", *(device or []))
     arguments += _given("--require", *(require or []))
     arguments += _given("--executor", executor or None)
+    arguments += _given("--ways", ways or None)
     arguments += _given("--panic-in", panic_in or None)
     arguments += _given("--hypothesis-seed", seed)
     arguments += [

@@ -116,6 +116,10 @@ class Container(File):
         """How many more mappings are allowed."""
         return int(self._capability(iommu.vfio_iommu_type1_info_dma_avail)[0].avail)
 
+    def seen_by(self, port: Port) -> Self:
+        """The same container, in the hands of another process of the port."""
+        return type(self)(port, self.handle)
+
     def page_size(self) -> int:
         """The smallest size that can be mapped."""
         sizes = int(self.get_iommu_info().struct.iova_pgsizes)

@@ -5,6 +5,7 @@ from typing import Self
 
 from vfiospec.abi import vfio
 from vfiospec.device import ops as o
+from vfiospec.device.access import Access
 from vfiospec.device.call import UNTOUCHED, Call, CallError, checked
 from vfiospec.device.container import Container
 from vfiospec.device.device import Device
@@ -66,16 +67,28 @@ class Group(File):
         return device
 
 
-class Assigned:
+class Assigned(Access):
     """A group attached to a container of its own with an IOMMU model set: devices can be opened."""
 
-    def __init__(self, port: Port, group: int, model: int = vfio.VFIO_TYPE1v2_IOMMU) -> None:
+    def __init__(
+        self,
+        port: Port,
+        group: int,
+        model: int = vfio.VFIO_TYPE1v2_IOMMU,
+        kind: type[Container] = Container,
+    ) -> None:
         """Open and attach; CallError or OSError says which step failed."""
-        self.container = Container.create(port)
+        self.port = port
+        self.container = kind.create(port)
         self.group = Group.of(port, group)
         checked(self.group.try_set_container(self.container))
         checked(self.container.try_set_iommu(model))
         self._keepers: dict[str, Device] = {}
+
+    @property
+    def mappings(self) -> Container:
+        """The container's."""
+        return self.container
 
     def keep(self, bdf: str) -> None:
         """Hold a device open, so that no fd a test closes is the last, which would reset it."""
@@ -94,7 +107,6 @@ class Assigned:
 
     def close(self) -> None:
         """Close everything, devices first."""
-        port = self.container.port
         files = [*self._keepers.values(), self.group, self.container]
-        port.run([o.Close(f.handle) for f in files])
+        self.port.run([o.Close(f.handle) for f in files])
         self._keepers.clear()

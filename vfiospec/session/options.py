@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from vfiospec.device.ways import USUAL, Way
 from vfiospec.lab import LabError
 from vfiospec.session.known_issues import DEFAULT as KNOWN_ISSUES
+from vfiospec.session.ways import parse
 
 _BDF = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 
@@ -34,6 +36,7 @@ class Options:
     max_reboots: int
     require: tuple[str, ...]
     dangerous: bool
+    ways: tuple[Way, ...]
     panic_in: str
     known_issues: Path | None
     part: int = 0  # which of `parts` equal parts of the tests this process judges
@@ -111,6 +114,13 @@ def add(parser: pytest.Parser) -> None:
         "--dangerous",
         action="store_true",
         help="also what may take a released kernel down: last, each in a boot of its own",
+    )
+    group.addoption(
+        "--ways",
+        default="",
+        metavar="NAME,...",
+        help=f"reach devices in each of these ways, or all: {', '.join(Way)} "
+        f"(default: {USUAL} alone)",
     )
     # A hook of our own tests: the guest panics when the test with this id starts.
     group.addoption("--panic-in", default="", help=argparse.SUPPRESS)
@@ -190,6 +200,7 @@ def read(config: pytest.Config) -> Options:
         max_reboots=config.getoption("max_reboots"),
         require=tuple(config.getoption("require")),
         dangerous=config.getoption("dangerous"),
+        ways=parse(config.getoption("ways")),
         panic_in=config.getoption("panic_in"),
         part=config.getoption("part"),
         parts=config.getoption("parts"),

@@ -27,6 +27,7 @@ from vfiospec.session.marks import is_dangerous, rules_of, selected
 from vfiospec.session.options import Options
 from vfiospec.session.outcome import Judged, rerun_line, test_id
 from vfiospec.session.run import Run
+from vfiospec.session.ways import way_of
 
 PLUGIN = "vfiospec-suites"
 NO_DEVICE = "no-device"
@@ -281,9 +282,10 @@ class SuitePlugin:
         device = self.run.device(_spec(judged.item))
         roles = device.roles if device else frozenset()
         own = {r.id for r in rules_of(judged.item)}
+        test = judged.id.removesuffix(f".{way_of(judged.item)}")  # a finding is of all ways
         those: list[known.Deviation] = [*self.findings, *self.issues.holding(*self._where())]
         for finding in those:
-            if not finding.concerns(own) or not finding.covers(judged.id, self.run.version, roles):
+            if not finding.concerns(own) or not finding.covers(test, self.run.version, roles):
                 continue
             if judged.outcome == "passed":
                 if not finding.intermittent:
@@ -333,7 +335,7 @@ class SuitePlugin:
                 model.DeviceRef(name=device.name, bdf=device.bdf) if device else None,
                 self.run.bench.boot,
                 self.run.elapsed(),
-                rerun_line(self._target_options(), judged.item.nodeid),
+                rerun_line(self._target_options(judged.item), judged.item.nodeid),
             )
         )
 
@@ -347,13 +349,15 @@ class SuitePlugin:
         told = list(transcript.narrate(steps))
         judged.calls = told[len(told) - len(self.run.port.steps) :]
 
-    def _target_options(self) -> list[str]:
+    def _target_options(self, item: pytest.Item) -> list[str]:
         options = self.options
+        way = way_of(item)
+        axis = ["--ways", way] if way else []
         if options.in_place:
             out = [w for bdf in options.devices for w in ("--device", bdf)]
-            return ["--kernel", "host", *out]
+            return ["--kernel", "host", *out, *axis]
         modules = ["--modules", str(options.modules)] if options.modules else []
-        return ["--kernel", options.kernel, *modules, "--topology", options.topology]
+        return ["--kernel", options.kernel, *modules, "--topology", options.topology, *axis]
 
 
 def exit_code(counts: Counter[str], *, interrupted: str | None, problem: str | None) -> int:

@@ -9,18 +9,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vfiospec import __version__
-from vfiospec.device import transcript
+from vfiospec.device import transcript, ways
+from vfiospec.device.access import Access
 from vfiospec.device.group import Assigned
 from vfiospec.device.ops import WriteFile
 from vfiospec.device.pci import PciDevice
 from vfiospec.device.port import Port, Step, TargetLostError
 from vfiospec.lab import LabError, topology
-from vfiospec.lab.bench import Bench, BenchDevice, InPlaceBench, VmBench
+from vfiospec.lab.bench import Bench, BenchDevice, InPlaceBench, PortSysfs, VmBench
 from vfiospec.lab.kernel import resolve
 from vfiospec.lab.qemu import Vm
 from vfiospec.results import model
 from vfiospec.results.writer import RecordStream, ResultsWriter, claim
 from vfiospec.rules.model import kernel_version
+from vfiospec.session import ways as axis
 from vfiospec.session.health import HealthMonitor
 from vfiospec.session.options import Options
 
@@ -66,9 +68,10 @@ class Run:
             )
         self.began = time.monotonic()
         self.started = datetime.now(UTC)
-        self._assigned: dict[int, Assigned] = {}
+        self._assigned: dict[int, tuple[ways.Way, Access]] = {}
         self._pci: dict[str, PciDevice] = {}
         self._preambles: dict[int, list[Step]] = {}
+        self._lacking: dict[ways.Way, str] = {}
         self._lost: str | None = None
         self._spoilt = ""
         self._wanted_boots = 1
@@ -130,6 +133,7 @@ class Run:
         self._assigned.clear()
         self._pci.clear()
         self._preambles.clear()
+        self._lacking.clear()
         self.health = HealthMonitor(bench.port)
         bench.port.steps.clear()
         self.write(
@@ -193,7 +197,7 @@ class Run:
         """Put everything back."""
         if self._bench is None:
             return
-        for assigned in self._assigned.values():
+        for _, assigned in self._assigned.values():
             if not isinstance(self._bench, VmBench) and not self.is_lost:
                 assigned.close()
         self._bench.stop()
@@ -204,18 +208,35 @@ class Run:
         """A device by its name; None if it was left out of this bench, or there is none."""
         return next((d for d in self.devices if d.name == name), None)
 
-    def assigned(self, device: BenchDevice) -> Assigned:
-        """The device's group in a container of its own, with the device held open."""
+    def assigned(self, device: BenchDevice, way: ways.Way = ways.USUAL) -> Access:
+        """A way to the device's group, open, with the device held open."""
         if device.group is None:
             raise LabError(f"{device.name} is in no IOMMU group")
+        if self._assigned.get(device.group, (way,))[0] is not way:
+            self.give_up(device)  # a group has one owner at a time
         before = len(self.port.steps)
         if device.group not in self._assigned:
-            self._assigned[device.group] = Assigned(self.port, device.group)
-        assigned = self._assigned[device.group]
+            self._assigned[device.group] = (way, ways.attach(way, self.port, device.group))
+        assigned = self._assigned[device.group][1]
         assigned.keep(device.bdf)
         self._preambles.setdefault(device.group, []).extend(self.port.steps[before:])
         del self.port.steps[before:]
         return assigned
+
+    def grouped(self, device: BenchDevice) -> Assigned:
+        """The same in the usual way, with the fds of the group and its container."""
+        found = self.assigned(device)
+        if not isinstance(found, Assigned):
+            raise TypeError(f"{ways.USUAL} has no group")
+        return found
+
+    def lacking(self, way: ways.Way) -> str:
+        """Why this kernel has not a way to its devices; empty if it has."""
+        if way not in self._lacking:
+            before = len(self.port.steps)
+            self._lacking[way] = axis.lacking(way, PortSysfs(self.port))
+            del self.port.steps[before:]
+        return self._lacking[way]
 
     def give_up(self, device: BenchDevice) -> int:
         """Close all that is open of the device's group, and return the group's number.
@@ -224,11 +245,11 @@ class Run:
         """
         if device.group is None:
             raise LabError(f"{device.name} is in no IOMMU group")
-        assigned = self._assigned.pop(device.group, None)
+        held = self._assigned.pop(device.group, None)
         self._preambles.pop(device.group, None)
-        if assigned is not None:
+        if held is not None:
             before = len(self.port.steps)
-            assigned.close()
+            held[1].close()
             del self.port.steps[before:]
         return device.group
 

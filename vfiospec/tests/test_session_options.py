@@ -36,7 +36,7 @@ def test_without_options_a_guest_is_judged(read: Read, pytester: pytest.Pytester
     assert (made.kernel, made.topology, made.accel, made.cpus) == ("debian", "default", "tcg", 1)
     assert (made.modules, made.devices, made.executor) == (None, (), ())
     assert (made.deadline, made.max_reboots, made.require) == (15.0, 10, ())
-    assert (made.bits, made.dangerous, made.in_place) == (64, False, False)
+    assert (made.bits, made.dangerous, made.in_place, made.ways) == (64, False, False, ())
     assert made.out.parent == pytester.path / "reports"
     assert re.fullmatch(r"\d{8}-\d{6}", made.out.name)
 
