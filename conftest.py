@@ -67,6 +67,12 @@ def kernel_health(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture
+def quiet(request: pytest.FixtureRequest) -> Callable[[], None]:
+    """Asks within a test whether the kernel is sound, where it is known that it may not be."""
+    return _plugin(request).judge_health
+
+
+@pytest.fixture
 def port(run: Run) -> Port:
     """The door to the kernel that runs now."""
     return run.port

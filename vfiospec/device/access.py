@@ -26,6 +26,9 @@ class Mappings(Protocol):
     ) -> Call:
         """The same; the call, whatever it gave."""
 
+    def try_unmap(self, iova: int, size: int) -> Call:
+        """Unmap; the call, whatever it gave."""
+
     def unmapped(self, iova: int, size: int) -> int:
         """Unmap; bytes that were unmapped. CallError if it is refused."""
 

@@ -25,7 +25,8 @@ class Way(StrEnum):
 
 USUAL: Final = Way.TYPE1V2
 REAL_CONTAINER: Final = (Way.TYPE1V2, Way.TYPE1)
-IN_GROUP: Final = (*REAL_CONTAINER, Way.COMPAT_TYPE1V2, Way.COMPAT_TYPE1)
+STANDS_IN: Final = (Way.COMPAT_TYPE1V2, Way.COMPAT_TYPE1)  # an iommufd, for a container
+IN_GROUP: Final = (*REAL_CONTAINER, *STANDS_IN)
 ALL: Final = (*IN_GROUP, Way.IOMMUFD)
 
 _MODELS: Final = {

@@ -197,6 +197,16 @@ MAP_FLAGS = rule(
     answer=EINVAL,
 )
 
+MAP_NEITHER = rule(
+    "iommufd-compat.map-neither",
+    "A mapping for neither reading nor writing is refused, as a container's and an address space's "
+    "is, and the kernel's log says nothing of it.",
+    Strength.ENFORCED,
+    Source("drivers/vfio/vfio_iommu_type1.c", "vfio_dma_do_map"),
+    Source("drivers/iommu/iommufd/ioas.c", "iommufd_ioas_map"),
+    answer=EINVAL,
+)
+
 MAP_OVERLAP = rule(
     "iommufd-compat.map-overlap",
     "An address that is mapped cannot be mapped again.",
