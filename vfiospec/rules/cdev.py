@@ -449,6 +449,16 @@ TAKEN_AWAY = rule(
     Source(_CDEV, "vfio_device_fops_cdev_open"),
 )
 
+EXECUTABLE = rule(
+    "cdev.executable",
+    "A mapping of a device's own file may be executable unless the file system it lies in, /dev, "
+    "is mounted without programs, whatever holds for the file that a group gives.",
+    Strength.ENFORCED,
+    Source("mm/mmap.c", "do_mmap", quote="if (path_noexec(&file->f_path))"),
+    Source(_CDEV, "vfio_device_fops_cdev_open"),
+    answer=EPERM,
+)
+
 # Hot reset
 
 HOT_RESET = rule(

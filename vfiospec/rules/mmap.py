@@ -77,7 +77,7 @@ PROTECTION = rule(
 
 EXECUTABLE = rule(
     "mmap.executable",
-    "Whether a mapping may be executable.",
+    "Whether a mapping through the fd that a group gave may be executable.",
     Strength.OBSERVED,
     Source("mm/mmap.c", "do_mmap"),
     answer=(
