@@ -67,10 +67,11 @@ def lacking(way: Way, sysfs: PortSysfs) -> str:
     """Why a machine has not a way to its devices, and what to do; empty if it has."""
     if not uses_iommufd(way):
         return ""
-    if not sysfs.exists(IOMMUFD_PATH):
-        return f"the kernel has no CONFIG_IOMMUFD: {_BUILD}"
+    options = [] if sysfs.exists(IOMMUFD_PATH) else ["CONFIG_IOMMUFD"]
     if way is Way.IOMMUFD and not sysfs.exists(_CDEV_FOLDER):
-        return f"the kernel has no CONFIG_VFIO_DEVICE_CDEV: {_BUILD}"
+        options.append("CONFIG_VFIO_DEVICE_CDEV")
+    if options:
+        return f"the kernel has no {' and no '.join(options)}: {_BUILD}"
     if not isolates_interrupts(sysfs):
         return "iommufd asks for interrupt remapping: judge a machine that has it"
     return ""
