@@ -21,6 +21,9 @@ from vfiospec.tests.header_sets import NEWEST, include_root
 from vfiospec.tests.layout_edits import BREAKS, HARMLESS, Edit
 
 PATCHES = Path(__file__).parent / "patches"
+NEEDED = (
+    "vfio*.h", "iommufd.h", "types.h", "posix_types.h", "stddef.h", "ioctl.h", "bits.h", "const.h",
+)  # fmt: skip
 BREAK, HARMLESS_EDIT = BREAKS[0], HARMLESS[1]
 
 
@@ -39,10 +42,15 @@ def refused(*words: object) -> str:
 
 @pytest.fixture(scope="module")
 def headers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the newest headers: what VFIO's include, too."""
+    """A copy of the newest headers of VFIO, and of what they include."""
     folder = tmp_path_factory.mktemp("headers") / "include"
-    for name in ("linux", "asm-generic", "x86_64-linux-gnu"):
-        shutil.copytree(include_root(NEWEST) / name, folder / name, symlinks=False)
+    root = include_root(NEWEST)
+    for name in ("asm-generic", "x86_64-linux-gnu"):
+        shutil.copytree(root / name, folder / name)
+    (folder / "linux").mkdir()
+    for name in NEEDED:
+        for path in (root / "linux").glob(name):
+            shutil.copyfile(path, folder / "linux" / path.name)
     return folder
 
 
