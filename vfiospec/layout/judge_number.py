@@ -11,6 +11,7 @@ from vfiospec.rules import layout as rules
 from vfiospec.rules.model import Rule
 
 _COUNT: Final = re.compile(r"\w*_(NUM(_\w+)?|NR|MAX|LAST|COUNT)")
+_RANGE: Final = "_NUM_"  # of indexes: behind it begin those that capabilities describe
 _RETIRED: Final = {"", "VFIO", "RESERVED", "DEPRECATED", "V1"}
 _NUMBER_BITS: Final = 16  # of an ioctl: type and number; above them size and direction
 
@@ -36,10 +37,14 @@ def _enums(old: Layout, new: Layout) -> Iterator[Finding]:
         }
         counts = {name: change for name, change in moved.items() if _is_count(name, enum)}
         for name, (was, value) in counts.items():
-            if len(moved) == len(counts) and value > was:
-                within = [n for n, v in now.values.items() if was <= v < value]
-                change = f"{name} = {was} became {value}: {', '.join(within)} in the fixed range"
+            if len(moved) != len(counts) or value < was:
+                continue
+            within = ", ".join(n for n, v in now.values.items() if was <= v < value)
+            if _RANGE in name:
+                change = f"{name} = {was} became {value}: {within} in the fixed range"
                 yield _finding(rules.FIXED_RANGE, enum.tag, name, change, enum, now)
+            else:
+                yield _added(name, f"counts {within} too: {was} became {value}")
         rest = moved if len(moved) != len(counts) else {
             name: c for name, c in counts.items() if c[1] < c[0]
         }  # fmt: skip

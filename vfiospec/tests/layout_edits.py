@@ -261,6 +261,10 @@ HARMLESS = (
         "\tIOMMU_HW_INFO_TYPE_AMD = 4,", "\tIOMMU_HW_INFO_TYPE_AMD = 4,\n\tIOMMU_HW_INFO_TYPE_NEW,",
         header=IOMMUFD,
     ),
+    Edit(
+        "a state behind all others", MIG_ENUM, "\tVFIO_DEVICE_STATE_NR,",
+        "\tVFIO_DEVICE_STATE_NEW,\n\tVFIO_DEVICE_STATE_NR,",
+    ),
     Edit("a count that is pinned", IRQ_INDEXES, "\tVFIO_PCI_NUM_IRQS", "\tVFIO_PCI_NUM_IRQS = 5"),
     Edit(
         "padding that gets a name", "struct vfio_device_info_cap_zpci_group {", "\t__u16 imaxstbl;",
