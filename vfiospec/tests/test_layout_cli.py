@@ -291,3 +291,9 @@ def test_help_teaches_by_examples(command: str) -> None:
     result = vfiospec("abi", command, "--help")
     assert f"vfiospec abi {command} " in result.output
     assert "Exit code: 0 " in result.output
+
+
+def test_a_rule_of_layouts_says_what_asserts_it() -> None:
+    result = vfiospec("rules", "show", "layout.field-inserted")
+    assert result.exit_code == 0
+    assert "asserted by vfiospec abi diff" in result.output
