@@ -147,8 +147,8 @@ def test_a_structure_that_is_not_there_is_named(sample: Abi) -> None:
         Fixtures(sample.wide).struct("vfio_irq_info")
 
 
-@pytest.fixture(scope="module")
-def vfio_object(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+@pytest.fixture(scope="module", params=["-m64", "-m32", "-gdwarf-4", "-gz=zlib"])
+def vfio_object(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> bytes:
     """An object with DWARF, compiled with the newest headers."""
     folder = tmp_path_factory.mktemp("object")
     source, binary = folder / "user.c", folder / "user.o"
@@ -157,7 +157,8 @@ def vfio_object(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         "struct vfio_pci_hot_reset_info reset;\n"
     )
     root = include_root(NEWEST)
-    command = [compiler(), "-g", "-nostdinc", f"-I{root}", f"-I{root}/x86_64-linux-gnu"]
+    command = [compiler(), "-g", request.param, "-nostdinc", f"-I{root}"]
+    command += [f"-I{root}/x86_64-linux-gnu"]
     subprocess.run([*command, "-c", source, "-o", binary], check=True)
     return binary.read_bytes()
 
@@ -170,7 +171,8 @@ def test_an_object_has_what_it_uses(vfio_object: bytes) -> None:
         "vfio_irq_info", "vfio_irq_set", "vfio_pci_hot_reset_info", "vfio_pci_dependent_device",
     }  # fmt: skip
     root = include_root(NEWEST)
-    whole = read_headers(Includes("newest", (root, root / "x86_64-linux-gnu")), ["linux/vfio.h"])
+    includes = Includes("newest", (root, root / "x86_64-linux-gnu"))
+    whole = read_headers(includes, ["linux/vfio.h"], bits=layout.bits)
     for name, record in layout.structs.items():
         assert places(record) == places(whole.structs[name])
         assert (record.size, record.align) == (whole.structs[name].size, whole.structs[name].align)
