@@ -56,7 +56,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     title: str
     rule: str
     tests: tuple[str, ...]  # globs over dotted test ids
-    match: str  # regular expression over what the kernel actually did
+    match: str  # regular expression over what the kernel actually did, or the report's first line
+    log: str = ""  # of a report the kernel logs while the test passes: what else it must hold
     kernels: str = ""  # bounds as in a rule's answer
     roles: tuple[str, ...] = ()  # of the device
     not_roles: tuple[str, ...] = ()
@@ -76,8 +77,17 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return False
 
     def concerns(self, rules: Iterable[str]) -> bool:
-        """Whether its rule is one of these."""
-        return self.rule in rules
+        """Whether its rule is one of these, and what breaks it is an answer."""
+        return self.rule in rules and not self.log
+
+    def tells_of(self, trouble: list[str], log: list[str]) -> bool:
+        """Whether it is this report, and nothing else, that the kernel logged."""
+        return (
+            bool(self.log)
+            and len(trouble) == 1
+            and re.search(self.match, trouble[0]) is not None
+            and re.search(self.log, "\n".join(log), re.DOTALL) is not None
+        )
 
     def covers(self, test: str, version: tuple[int, int], roles: frozenset[str]) -> bool:
         """Whether it speaks of this test on this kernel and device."""
@@ -124,6 +134,7 @@ def _check(path: Path, finding: Finding, others: Iterable[str]) -> None:
         raise FindingError(f"{path}: finding {finding.id} has neither a link nor a reason")
     try:
         re.compile(finding.match)
+        re.compile(finding.log)
         Answer(0, finding.kernels).holds_on((0, 0))
     except (re.error, ValueError) as e:
         raise FindingError(f"{path}: finding {finding.id}: {e}") from e

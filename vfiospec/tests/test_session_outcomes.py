@@ -57,6 +57,28 @@ def test_warns(port):
     port.do(o.WriteFile("/log", b"WARNING: CPU: 0 PID: 1 at x.c:1"))
 
 @checks(rules.ALIVE)
+def test_reports(port):
+    port.do(o.WriteFile("/log", b"WARNING: two locks"))
+    port.do(o.WriteFile("/log", b"in f"))
+
+@checks(rules.ALIVE)
+def test_reports_of_another(port):
+    port.do(o.WriteFile("/log", b"WARNING: two locks"))
+    port.do(o.WriteFile("/log", b"in g"))
+
+@checks(rules.ALIVE)
+def test_reports_and_more(port):
+    port.do(o.WriteFile("/log", b"WARNING: two locks"))
+    port.do(o.WriteFile("/log", b"in f"))
+    port.do(o.WriteFile("/log", b"BUG: more"))
+
+@checks(rules.ALIVE)
+def test_reports_and_fails(port):
+    port.do(o.WriteFile("/log", b"WARNING: two locks"))
+    port.do(o.WriteFile("/log", b"in f"))
+    raise Mismatch("EINVAL", "GET(argsz=8) -> 0")
+
+@checks(rules.ALIVE)
 def test_taints(port):
     port.do(o.WriteFile("/taint", b"512"))
 
@@ -84,6 +106,15 @@ rule = "kernel.alive"
 tests = ["made_up.all.known*"]
 match = "-> EFAULT$"
 reason = "made up"
+
+[[finding]]
+id = "locks"
+title = "two locks in two orders"
+rule = "kernel.quiet"
+tests = ["made_up.all.reports*"]
+match = "WARNING: two locks"
+log = "locks.*in f"
+reason = "made up"
 """
 EXPECTED = {
     "made_up.all.passes.one": "passed",
@@ -97,6 +128,10 @@ EXPECTED = {
     "made_up.all.known-otherwise": "failed",
     "made_up.all.known-and-gone": "xpassed",
     "made_up.all.warns": "failed",
+    "made_up.all.reports": "xfailed",
+    "made_up.all.reports-of-another": "failed",
+    "made_up.all.reports-and-more": "failed",
+    "made_up.all.reports-and-fails": "failed",
     "made_up.all.taints": "failed",
     "made_up.all.spills": "failed",
     "made_up.all.faults": "passed",
@@ -183,6 +218,14 @@ def test_a_finding_turns_what_it_explains(judged: Judged) -> None:
     gone = outcome(judged, "known-and-gone")
     assert gone.finding == "efault"
     assert gone.message == "efault is known to fail here, and passed: EFAULT instead"
+
+
+def test_a_known_report_of_the_kernel_is_one_where_it_is_all_that_is_wrong(judged: Judged) -> None:
+    known = outcome(judged, "reports")
+    assert (known.finding, known.message) == ("locks", "locks: WARNING: two locks")
+    assert "kernel.quiet" in known.rules
+    for name in ("reports-of-another", "reports-and-more", "reports-and-fails"):
+        assert outcome(judged, name).finding is None
 
 
 @pytest.mark.parametrize(
