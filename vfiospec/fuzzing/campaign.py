@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: MIT
+"""Runs programs on a kernel that may die of them, and keeps what it died of.
+
+A program is on this machine's storage before it runs. After a death the same programs run again
+in a fresh kernel one by one, then the culprit step by step, so that what is kept is one program.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from vfiospec.device import ops as o
+from vfiospec.device import transcript
+from vfiospec.device.ops import AnyOp, Reply, Trace, TraceMode
+from vfiospec.device.port import Port, Step, TargetLostError
+from vfiospec.fuzzing import codec
+from vfiospec.fuzzing.avoid import Avoided
+from vfiospec.fuzzing.journal import Journal
+from vfiospec.fuzzing.materialise import Concrete, materialise
+from vfiospec.fuzzing.model import Program, World
+from vfiospec.fuzzing.target import FIRST_HANDLE, Placed, Target, build_world
+
+KEEP = 512  # bytes of each answer that come back
+_SLUG = re.compile(r"[^A-Za-z0-9]+")
+
+
+class Monitor(Protocol):
+    """Reads a kernel's log and taint: vfiospec.session.health.HealthMonitor is one."""
+
+    def look(self) -> "Seen":
+        """What is new."""
+        ...
+
+
+class Seen(Protocol):
+    """What a monitor saw."""
+
+    taint: int
+
+    @property
+    def trouble(self) -> list[str]: ...  # noqa: D102
+
+
+class Guest(Protocol):
+    """A kernel that can be lost: vfiospec.lab.bench.VmBench is one."""
+
+    @property
+    def port(self) -> Port: ...  # noqa: D102
+    @property
+    def devices(self) -> Sequence[Placed]: ...  # noqa: D102
+    @property
+    def can_restart(self) -> bool: ...  # noqa: D102
+    def start(self) -> None: ...  # noqa: D102
+    def stop(self) -> None: ...  # noqa: D102
+    def abandon(self) -> None: ...  # noqa: D102
+    def why_lost(self, error: TargetLostError) -> str: ...  # noqa: D102
+    def console(self) -> str: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One execution: what was made, what came of it."""
+
+    program: Program
+    made: Concrete
+    trace: Reply
+
+    @property
+    def replies(self) -> Sequence[Reply]:
+        """The answers, one for each operation."""
+        return self.trace.parts
+
+
+@dataclass(frozen=True)
+class Find:
+    """What a kernel did wrong, and the program it did it on (empty: it could not be told)."""
+
+    title: str
+    program: Program
+    step: int
+    console: str
+    folder: Path | None = None
+
+
+class CampaignOver(Exception):  # noqa: N818 -- an end, not an error
+    """The kernel is lost and cannot be started again, or has been too often."""
+
+
+@dataclass
+class Figures:
+    """What a campaign has done so far."""
+
+    executions: int = 0
+    reboots: int = 0
+    finds: int = 0
+    avoided: int = 0
+    titles: dict[str, int] = field(default_factory=dict)
+
+
+class Campaign:
+    """Programs on a guest, one batch after another."""
+
+    def __init__(  # noqa: PLR0913 -- what a campaign is made of
+        self,
+        guest: Guest,
+        target: Target,
+        folder: Path,
+        *,
+        monitor: Callable[[Port], Monitor],
+        kernel: str = "",
+        topology: str = "",
+        mode: TraceMode = TraceMode.PLAIN,
+        max_reboots: int = 1000,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`folder` takes the journal and what is found."""
+        self.guest, self.target, self.folder = guest, target, folder
+        self.mode = mode
+        self.figures = Figures()
+        self.avoided = Avoided()
+        self.preamble: list[Step] = []
+        self.finds: list[Find] = []
+        self._watch, self._say = monitor, say
+        self._kernel, self._topology = kernel, topology
+        self._max_reboots = max_reboots
+        folder.mkdir(parents=True, exist_ok=True)
+        self._journal = Journal(folder / "journal.bin")
+        self.world = World({}, (), FIRST_HANDLE)
+
+    def start(self) -> None:
+        """Bring the kernel up and open what programs find open."""
+        self.guest.start()
+        port = self.guest.port
+        port.steps.clear()
+        self.world = build_world(port, self.guest.devices, self.target)
+        self.preamble = list(port.steps)
+        port.steps.clear()
+        self._monitor = self._watch(port)
+        port.steps.clear()
+
+    def stop(self) -> None:
+        """Put everything back."""
+        self._journal.close()
+        self.guest.stop()
+
+    def supports(self, mode: TraceMode) -> bool:
+        """Whether this kernel can be traced like that."""
+        (reply,) = self.guest.port.exchange([Trace((), (), self.world.first, mode, 0)])
+        self.guest.port.exchange([Trace((), (), self.world.first, TraceMode.PLAIN, 0)])
+        return not reply.fault
+
+    def run(self, programs: Sequence[Program], mode: TraceMode | None = None) -> list[Outcome]:
+        """Execute programs in one message. After a loss, there are no outcomes of this batch."""
+        wanted = [p for p in programs if not self.avoided.matches(p)]
+        self.figures.avoided += len(programs) - len(wanted)
+        if not wanted:
+            return []
+        self._journal.write(wanted)
+        try:
+            outcomes = self._execute(wanted, self.mode if mode is None else mode)
+            trouble = self._monitor.look().trouble
+        except TargetLostError as e:
+            self._after_death(wanted, self.guest.why_lost(e))
+            return []
+        self.figures.executions += len(wanted)
+        if trouble:
+            self._after_report(wanted, trouble)
+        return outcomes
+
+    def _execute(self, programs: Sequence[Program], mode: TraceMode) -> list[Outcome]:
+        made = [materialise(p, self.world) for p in programs]
+        traces = [Trace(tuple(m.ops), tuple(m.after), self.world.first, mode, KEEP) for m in made]
+        replies = self.guest.port.exchange(traces)
+        return [Outcome(*each) for each in zip(programs, made, replies, strict=True)]
+
+    # -- what killed it
+
+    def _again(self) -> None:
+        self.figures.reboots += 1
+        if not self.guest.can_restart:
+            raise CampaignOver("this kernel cannot be booted again")
+        if self.figures.reboots > self._max_reboots:
+            raise CampaignOver(f"all {self._max_reboots} reboots are used up")
+        self.start()
+
+    def _after_death(self, batch: Sequence[Program], why: str) -> None:
+        console = self.guest.console()
+        self._say(f"lost: {why}; looking for the program")
+        culprit, step, seen = self._one_by_one(batch)
+        self._keep(seen or why, culprit, step, console)
+
+    def _after_report(self, batch: Sequence[Program], trouble: Sequence[str]) -> None:
+        console = self.guest.console() or "\n".join(trouble)
+        self._say(f"the kernel reports: {trouble[0]}; looking for the program")
+        self.guest.abandon()
+        culprit, step, seen = self._one_by_one(batch)
+        self._keep(seen or trouble[0], culprit, step, console)
+
+    def _one_by_one(self, batch: Sequence[Program]) -> tuple[Program, int, str]:
+        """Which program of a batch it was, which step of it, and what the kernel said then."""
+        self._again()
+        for program in batch:
+            bad = self._is_bad(program)
+            if not bad:
+                continue
+            step, words = self._which_step(program)
+            return program, step, words or bad
+        return (), -1, ""
+
+    def _is_bad(self, program: Program) -> str:
+        """What a program makes this kernel say, alone; it is then a fresh kernel that runs."""
+        try:
+            self._execute([program], TraceMode.PLAIN)
+            trouble = self._monitor.look().trouble
+        except TargetLostError as e:
+            why = self.guest.why_lost(e)
+            self._again()
+            return why
+        if trouble:
+            self.guest.abandon()
+            self._again()
+            return trouble[0]
+        return ""
+
+    def _which_step(self, program: Program) -> tuple[int, str]:
+        """The step during which a program does harm; its length, if only when all is closed."""
+        made = materialise(program, self.world)
+        port = self.guest.port
+        at = 0
+        try:
+            for op, step in zip(made.ops, made.origin, strict=True):
+                at = step
+                port.exchange([op])
+                if trouble := self._monitor.look().trouble:
+                    break
+            else:
+                at = len(program)
+                closing = Trace((), tuple(made.after), self.world.first, TraceMode.PLAIN, 0)
+                port.exchange([closing])
+                trouble = self._monitor.look().trouble
+        except TargetLostError as e:
+            why = self.guest.why_lost(e)
+            self._again()
+            return at, why
+        self.guest.abandon()
+        self._again()
+        return at, trouble[0] if trouble else ""
+
+    def _keep(self, title: str, program: Program, step: int, console: str) -> None:
+        title = title.strip()
+        self.figures.titles[title] = self.figures.titles.get(title, 0) + 1
+        if program:
+            self.avoided.learn(title, program, step)
+        folder = None
+        if self.figures.titles[title] == 1:
+            self.figures.finds += 1
+            slug = _SLUG.sub("-", title).strip("-")[:60]
+            folder = self.folder / "finds" / f"{self.figures.finds:03}-{slug}"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "title").write_text(title + "\n")
+            (folder / "console.log").write_text(console)
+            if program:
+                (folder / "program").write_bytes(codec.encode(program))
+                self.write_transcript(folder / "transcript.jsonl", program, title)
+            else:
+                self._journal.copy(folder / "journal.bin")
+        self.finds.append(Find(title, program, step, console, folder))
+        told = f"after step {step} of {len(program)}" if program else "no program does it alone"
+        self._say(f"found: {title} ({told})")
+
+    def concrete(self, program: Program) -> list[AnyOp]:
+        """What a maintainer needs to do it again: the preamble's operations, then the program's."""
+        made = materialise(program, self.world)
+        return [*(op for op, _ in self.preamble), *made.ops]
+
+    def write_transcript(self, path: Path, program: Program, test: str) -> None:
+        """Write a program, with what it found open, as `vfiospec replay` reads it."""
+        devices = tuple(
+            transcript.TranscriptDevice(d.name, d.bdf, d.group) for d in self.guest.devices
+        )
+        target = transcript.Target(
+            test=test, kernel=self._kernel, release=self.guest.port.hello.release,
+            topology=self._topology, devices=devices,
+        )  # fmt: skip
+        steps: list[Step] = [*self.preamble]
+        steps += [(op, None) for op in materialise(program, self.world).ops]
+        steps.append((o.ReadFile("/proc/sys/kernel/tainted", 32), None))
+        transcript.save(path, target, steps)
