@@ -202,51 +202,27 @@ class Campaign:
         """Which program of a batch it was, which step of it, and what the kernel said then."""
         self._again()
         for program in batch:
-            bad = self._is_bad(program)
-            if not bad:
-                continue
-            step, words = self._which_step(program)
-            return program, step, words or bad
+            bad = self._step_by_step(program)
+            if bad is not None:
+                self._again()
+                return program, *bad
         return (), -1, ""
 
-    def _is_bad(self, program: Program) -> str:
-        """What a program makes this kernel say, alone; it is then a fresh kernel that runs."""
-        try:
-            self._execute([program], TraceMode.PLAIN)
-            trouble = self._monitor.look().trouble
-        except TargetLostError as e:
-            why = self.guest.why_lost(e)
-            self._again()
-            return why
-        if trouble:
-            self.guest.abandon()
-            self._again()
-            return trouble[0]
-        return ""
-
-    def _which_step(self, program: Program) -> tuple[int, str]:
+    def _step_by_step(self, program: Program) -> tuple[int, str] | None:
         """The step during which a program does harm; its length, if only when all is closed."""
         made = materialise(program, self.world)
+        closing = Trace((), tuple(made.after), self.world.first, TraceMode.PLAIN, 0)
         port = self.guest.port
         at = 0
         try:
-            for op, step in zip(made.ops, made.origin, strict=True):
-                at = step
+            for op, at in zip((*made.ops, closing), (*made.origin, len(program)), strict=True):
                 port.exchange([op])
                 if trouble := self._monitor.look().trouble:
-                    break
-            else:
-                at = len(program)
-                closing = Trace((), tuple(made.after), self.world.first, TraceMode.PLAIN, 0)
-                port.exchange([closing])
-                trouble = self._monitor.look().trouble
+                    self.guest.abandon()
+                    return at, trouble[0]
         except TargetLostError as e:
-            why = self.guest.why_lost(e)
-            self._again()
-            return at, why
-        self.guest.abandon()
-        self._again()
-        return at, trouble[0] if trouble else ""
+            return at, self.guest.why_lost(e)
+        return None
 
     def _keep(self, title: str, program: Program, step: int, console: str) -> None:
         title = title.strip()
