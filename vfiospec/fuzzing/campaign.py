@@ -21,6 +21,7 @@ from vfiospec.fuzzing.journal import Journal
 from vfiospec.fuzzing.materialise import Concrete, materialise
 from vfiospec.fuzzing.model import Program, World
 from vfiospec.fuzzing.target import FIRST_HANDLE, Placed, Target, build_world
+from vfiospec.fuzzing.titles import title_of
 
 KEEP = 512  # bytes of each answer that come back
 _SLUG = re.compile(r"[^A-Za-z0-9]+")
@@ -224,8 +225,8 @@ class Campaign:
             return at, self.guest.why_lost(e)
         return None
 
-    def _keep(self, title: str, program: Program, step: int, console: str) -> None:
-        title = title.strip()
+    def _keep(self, said: str, program: Program, step: int, console: str) -> None:
+        title = title_of(console, said.strip())
         self.figures.titles[title] = self.figures.titles.get(title, 0) + 1
         if program:
             self.avoided.learn(title, program, step)
