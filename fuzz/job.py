@@ -4,11 +4,11 @@
 `vfiospec fuzz run` starts as many as there are jobs: `python -m fuzz.job SPEC`, a JSON file.
 """
 
-import importlib
 import os
 import signal
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -17,50 +17,18 @@ import msgspec
 
 from fuzz.engine import COUNTERS, Engine
 from vfiospec.device.ops import TraceMode
-from vfiospec.fuzzing.campaign import Campaign, CampaignOver, Outcome
-from vfiospec.fuzzing.driver import BATCH, Driver, Plan
+from vfiospec.fuzzing.campaign import Campaign, CampaignOver, Guest, Outcome
+from vfiospec.fuzzing.driver import Driver, Plan
 from vfiospec.fuzzing.feedback import Counters
 from vfiospec.fuzzing.layout import Layout
 from vfiospec.lab import LabError, topology
-from vfiospec.lab.bench import VmBench
+from vfiospec.lab.bench import InPlaceBench, VmBench
 from vfiospec.lab.kernel import resolve
+from vfiospec.lab.native import build_executor
 from vfiospec.session.health import HealthMonitor
+from vfiospec.session.jobs import BROKEN, DONE, LOST, Spec, Stats, load_target
 
 STATS_EVERY: Final = 1.0  # seconds
-DONE, LOST, BROKEN = 0, 3, 2
-
-
-class Spec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a job is told."""
-
-    target: str
-    kernel: str
-    folder: str
-    corpus: str
-    seeds: str = ""
-    modules: str = ""
-    topology: str = "default"
-    accel: str = "tcg"
-    seconds: float = 0.0  # 0: until stopped
-    seed: int = 1
-    feedback: str = "auto"
-    batch: int = BATCH
-
-
-class Stats(msgspec.Struct, kw_only=True):
-    """What a job says of itself, once a second."""
-
-    state: str = "starting"
-    seconds: float = 0.0
-    executions: int = 0
-    places: dict[str, int] = {}
-    features: int = 0
-    finds: int = 0
-    reboots: int = 0
-    avoided: int = 0
-    feedback: str = ""
-    spent: dict[str, float] = {}
-    titles: dict[str, int] = {}
 
 
 class Job:
@@ -75,6 +43,7 @@ class Job:
         self._last = 0.0
         self._until = float("inf")
         self._told: set[int] = set()
+        self._places: Counter[str] = Counter()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
 
@@ -86,22 +55,20 @@ class Job:
         """Boot, and choose what to steer by."""
         spec = self.spec
         self.write_stats(force=True)
-        kernel = resolve(spec.kernel, Path(spec.modules) if spec.modules else None, self.say)
-        bench = VmBench(
-            kernel, topology.load(spec.topology), self.folder, accel=spec.accel, say=self.say
-        )
-        target = importlib.import_module(f"fuzz.{spec.target}").TARGET
+        bench = self.bench()
+        target = load_target(spec.target)
         self.campaign = Campaign(
             bench, target, self.folder, monitor=HealthMonitor, kernel=spec.kernel,
             topology=spec.topology, say=self.say,
         )  # fmt: skip
         self.campaign.start()
+        self.stats.release = self.campaign.guest.port.hello.release
         self.layout = Layout.of(self.campaign.guest.port)
         self.layout.save(self.folder / "layout.json")
         traced = self.campaign.supports(TraceMode.ADDRESSES)
         if spec.feedback == "kcov" and not traced:
             raise LabError(
-                f"{kernel.release} has no KCOV: build one with the profile fuzz, "
+                f"{self.stats.release} has no KCOV: build one with the profile fuzz, "
                 "or --feedback visible"
             )
         self.campaign.mode = TraceMode.ADDRESSES if traced else TraceMode.PLAIN
@@ -118,6 +85,15 @@ class Job:
         if spec.seconds:
             self._until = self.began + spec.seconds
         self.stats.state = "fuzzing"
+
+    def bench(self) -> Guest:
+        """A guest; or devices of this machine, with the calls made by a process of their own."""
+        spec = self.spec
+        if spec.devices:
+            return InPlaceBench(spec.devices, [str(build_executor())])
+        kernel = resolve(spec.kernel, Path(spec.modules) if spec.modules else None, self.say)
+        layout = topology.load(spec.topology)
+        return VmBench(kernel, layout, self.folder, accel=spec.accel, say=self.say)
 
     def say(self, text: str) -> None:
         """Into the job's log."""
@@ -160,9 +136,10 @@ class Job:
             new = self.driver.covered - self._told
             if new:
                 self._told |= new
+                self._places.update(self.layout.count(new))
+                stats.places = dict(self._places)
                 with (self.folder / "places.txt").open("a") as file:
                     file.writelines(f"{place:08x}\n" for place in sorted(new))
-            stats.places = self.layout.count(self.driver.covered)
         draft = self.folder / "stats.tmp"
         draft.write_bytes(msgspec.json.encode(stats))
         draft.replace(self.folder / "stats.json")

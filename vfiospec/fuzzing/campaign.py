@@ -5,7 +5,6 @@ A program is on this machine's storage before it runs. After a death the same pr
 in a fresh kernel one by one, then the culprit step by step, so that what is kept is one program.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,14 +16,15 @@ from vfiospec.device.ops import AnyOp, Reply, Trace, TraceMode
 from vfiospec.device.port import Port, Step, TargetLostError
 from vfiospec.fuzzing import codec
 from vfiospec.fuzzing.avoid import Avoided
+from vfiospec.fuzzing.bundle import slug
 from vfiospec.fuzzing.journal import Journal
 from vfiospec.fuzzing.materialise import Concrete, materialise
 from vfiospec.fuzzing.model import Program, World
+from vfiospec.fuzzing.oracle import judge
 from vfiospec.fuzzing.target import FIRST_HANDLE, Placed, Target, build_world
 from vfiospec.fuzzing.titles import title_of
 
 KEEP = 512  # bytes of each answer that come back
-_SLUG = re.compile(r"[^A-Za-z0-9]+")
 
 
 class Monitor(Protocol):
@@ -36,9 +36,9 @@ class Monitor(Protocol):
 
 
 class Seen(Protocol):
-    """What a monitor saw."""
+    """What a monitor saw: the new lines of the log, and those among them that report a fault."""
 
-    taint: int
+    log: list[str]
 
     @property
     def trouble(self) -> list[str]: ...  # noqa: D102
@@ -161,13 +161,18 @@ class Campaign:
         self._journal.write(wanted)
         try:
             outcomes = self._execute(wanted, self.mode if mode is None else mode)
-            trouble = self._monitor.look().trouble
+            health = self._monitor.look()
         except TargetLostError as e:
-            self._after_death(wanted, self.guest.why_lost(e))
+            why = self.guest.why_lost(e)
+            self._harm(wanted, why, self.guest.console())
             return []
         self.figures.executions += len(wanted)
-        if trouble:
-            self._after_report(wanted, trouble)
+        if health.trouble:
+            self.guest.abandon()
+            self._harm(wanted, health.trouble[0], "\n".join(health.log))
+        for outcome in outcomes:
+            for broken in judge(outcome.program, outcome.made, outcome.trace):
+                self._found(broken.title, broken.title, outcome.program, broken.step)
         return outcomes
 
     def _execute(self, programs: Sequence[Program], mode: TraceMode) -> list[Outcome]:
@@ -186,65 +191,65 @@ class Campaign:
             raise CampaignOver(f"all {self._max_reboots} reboots are used up")
         self.start()
 
-    def _after_death(self, batch: Sequence[Program], why: str) -> None:
-        console = self.guest.console()
-        self._say(f"lost: {why}; looking for the program")
-        culprit, step, seen = self._one_by_one(batch)
-        self._keep(seen or why, culprit, step, console)
-
-    def _after_report(self, batch: Sequence[Program], trouble: Sequence[str]) -> None:
-        console = self.guest.console() or "\n".join(trouble)
-        self._say(f"the kernel reports: {trouble[0]}; looking for the program")
-        self.guest.abandon()
-        culprit, step, seen = self._one_by_one(batch)
-        self._keep(seen or trouble[0], culprit, step, console)
-
-    def _one_by_one(self, batch: Sequence[Program]) -> tuple[Program, int, str]:
-        """Which program of a batch it was, which step of it, and what the kernel said then."""
+    def _harm(self, batch: Sequence[Program], why: str, words: str) -> None:
+        """Find out which program of a batch did harm; `words` are the kernel's."""
+        self._say(f"{why}; looking for the program")
         self._again()
         for program in batch:
             bad = self._step_by_step(program)
             if bad is not None:
                 self._again()
-                return program, *bad
-        return (), -1, ""
+                self._keep(why, bad[1] or words, program, bad[0])
+                return
+        self._keep(why, words, (), -1)
 
     def _step_by_step(self, program: Program) -> tuple[int, str] | None:
-        """The step during which a program does harm; its length, if only when all is closed."""
+        """The step during which a program does harm, and what the kernel says of it.
+
+        It is the program's length, if only when all is closed.
+        """
         made = materialise(program, self.world)
         closing = Trace((), tuple(made.after), self.world.first, TraceMode.PLAIN, 0)
         port = self.guest.port
         at = 0
         try:
-            for op, at in zip((*made.ops, closing), (*made.origin, len(program)), strict=True):
+            for op, step in zip((*made.ops, closing), (*made.origin, len(program)), strict=True):
+                at = step
                 port.exchange([op])
-                if trouble := self._monitor.look().trouble:
+                health = self._monitor.look()
+                if health.trouble:
                     self.guest.abandon()
-                    return at, trouble[0]
+                    return at, "\n".join(health.log)
         except TargetLostError as e:
-            return at, self.guest.why_lost(e)
+            why = self.guest.why_lost(e)
+            return at, self.guest.console() or why
         return None
 
-    def _keep(self, said: str, program: Program, step: int, console: str) -> None:
-        title = title_of(console, said.strip())
-        self.figures.titles[title] = self.figures.titles.get(title, 0) + 1
+    def _keep(self, why: str, words: str, program: Program, step: int) -> None:
+        title = title_of(words, why.strip())
         if program:
             self.avoided.learn(title, program, step)
+        self._found(title, words, program, step)
+
+    def _found(self, title: str, words: str, program: Program, step: int) -> None:
+        """Keep the first of each title."""
+        self.figures.titles[title] = self.figures.titles.get(title, 0) + 1
         folder = None
         if self.figures.titles[title] == 1:
             self.figures.finds += 1
-            slug = _SLUG.sub("-", title).strip("-")[:60]
-            folder = self.folder / "finds" / f"{self.figures.finds:03}-{slug}"
+            folder = self.folder / "finds" / f"{self.figures.finds:03}-{slug(title)}"
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "title").write_text(title + "\n")
-            (folder / "console.log").write_text(console)
+            (folder / "console.log").write_text(words)
             if program:
                 (folder / "program").write_bytes(codec.encode(program))
                 self.write_transcript(folder / "transcript.jsonl", program, title)
             else:
                 self._journal.copy(folder / "journal.bin")
-        self.finds.append(Find(title, program, step, console, folder))
-        told = f"after step {step} of {len(program)}" if program else "no program does it alone"
+        if folder is None:
+            return
+        self.finds.append(Find(title, program, step, words, folder))
+        told = f"at step {step + 1} of {len(program)}" if program else "no program does it alone"
         self._say(f"found: {title} ({told})")
 
     def concrete(self, program: Program) -> list[AnyOp]:

@@ -5,6 +5,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -45,9 +46,13 @@ class Layout:
         """How many of these addresses are in each module."""
         return dict(Counter(name for name, _ in map(self.find, places)))
 
+    @cached_property
+    def _starts(self) -> list[tuple[int, int, str]]:
+        return sorted((start, size, name) for name, (start, size) in self.modules.items())
+
     def find(self, place: int) -> tuple[str, int]:
         """The module an address is in, and how far behind its start."""
-        starts = sorted((start, size, name) for name, (start, size) in self.modules.items())
+        starts = self._starts
         at = bisect_right(starts, (place, 1 << 62, "")) - 1
         if at >= 0 and starts[at][0] <= place < starts[at][0] + starts[at][1]:
             return starts[at][2], place - starts[at][0]
