@@ -3,7 +3,7 @@
 
 import typer
 
-from vfiospec.cli import crashes, fuzzing
+from vfiospec.cli import crashes, fuzz_corpus, fuzzing
 
 app = typer.Typer(
     name="fuzz",
@@ -13,6 +13,9 @@ app = typer.Typer(
 )
 app.command("run")(fuzzing.run)
 app.command("targets")(fuzzing.list_targets)
+app.command("replay")(fuzz_corpus.replay)
+app.command("merge")(fuzz_corpus.merge)
+app.command("coverage")(fuzz_corpus.coverage)
 app.command("reproducer")(crashes.reproducer)
 app.command("minimise")(crashes.minimise)
 app.command("bundle")(crashes.bundle)

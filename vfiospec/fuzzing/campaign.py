@@ -252,6 +252,11 @@ class Campaign:
         told = f"at step {step + 1} of {len(program)}" if program else "no program does it alone"
         self._say(f"found: {title} ({told})")
 
+    def reset(self, after: Sequence[AnyOp]) -> None:
+        """Give up what was opened step by step, and undo what was done to what stays open."""
+        closing = Trace((), tuple(after), self.world.first, TraceMode.PLAIN, 0)
+        self.guest.port.exchange([closing])
+
     def concrete(self, program: Program) -> list[AnyOp]:
         """What a maintainer needs to do it again: the preamble's operations, then the program's."""
         made = materialise(program, self.world)
