@@ -8,6 +8,7 @@ step has no value for take their first choice, and values without a field are pa
 corpora also outlive structures that grow.
 """
 
+from functools import cache
 from typing import Final
 
 from vfiospec.fuzzing.describe import by_code
@@ -19,12 +20,22 @@ _CODE: Final = 4  # bytes of an operation's number
 _WORD: Final = (1 << 64) - 1
 
 
+@cache
+def _codes() -> dict[str, bytes]:
+    return {d.name: code.to_bytes(_CODE, "little") for code, d in by_code().items()}
+
+
+@cache
+def _names() -> list[int]:
+    return sorted(by_code())
+
+
 def encode(program: Program) -> bytes:
     """The bytes of a program."""
-    codes = {d.name: d.code for d in by_code().values()}
+    codes = _codes()
     out = bytearray([VERSION])
     for name, on, values in program[:MAX_OPERATIONS]:
-        out += codes[name].to_bytes(_CODE, "little")
+        out += codes[name]
         out.append(on & 0xFF)
         out.append(min(len(values), 0xFF))
         for value in values[:0xFF]:
@@ -47,7 +58,7 @@ def _put_value(out: bytearray, value: int) -> None:
 def decode(data: bytes) -> Program:
     """The program that bytes stand for. A version nobody knows is read like this one."""
     known = by_code()
-    names = sorted(known)
+    names = _names()
     at, steps = 1, list[Operation]()
     while at < len(data) and len(steps) < MAX_OPERATIONS:
         code = int.from_bytes(data[at : at + _CODE], "little")

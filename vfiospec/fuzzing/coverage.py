@@ -64,7 +64,7 @@ class Coverage(msgspec.Struct, kw_only=True):
 
 
 @dataclass
-class _File:
+class Traced:
     """What is read from a module's file: places and functions, by section."""
 
     places: dict[str, list[int]] = field(default_factory=dict)
@@ -85,7 +85,7 @@ def measure(
         path = modules.get(name)
         if path is None or path.suffix != ".ko":
             continue
-        file = _read(path)
+        file = read_traced(path)
         if file is None or not any(file.places.values()):
             continue
         found.append(_module(name, path, file, layout.sections.get(name, {}), places, known))
@@ -93,7 +93,7 @@ def measure(
 
 
 def _module(  # noqa: PLR0913, PLR0917 -- the two sides of a comparison
-    name: str, path: Path, file: _File, bases: Mapping[str, int], places: set[int], known: set[int]
+    name: str, path: Path, file: Traced, bases: Mapping[str, int], places: set[int], known: set[int]
 ) -> Module:
     module = Module(name=name)
     for section, offsets in file.places.items():
@@ -132,7 +132,8 @@ def _functions(
     return list(found.values())
 
 
-def _read(path: Path) -> _File | None:
+def read_traced(path: Path) -> Traced | None:
+    """Where a module's file calls the tracer; None if it is no such file."""
     try:
         with path.open("rb") as file:
             elf = ELFFile(file)
@@ -140,7 +141,7 @@ def _read(path: Path) -> _File | None:
             if not isinstance(table, SymbolTableSection):
                 return None
             names = [section.name for section in elf.iter_sections()]
-            found = _File()
+            found = Traced()
             symbols = list(table.iter_symbols())
             for symbol in symbols:
                 index = symbol["st_shndx"]
