@@ -8,6 +8,6 @@ TARGET = Target(
     "everything",
     "all operations on all kinds of files",
     chosen(lambda _: True),
-    held=("e1000e", "edu", "virtio-rng", "vga"),
+    held=("edu", "e1000e", "virtio-rng", "vga"),
     free=("testdev", "sdhci", "rtl8139"),
 )

@@ -82,6 +82,7 @@ class LocalExecutor:
         self._base = ctypes.addressof(self._arena)
         self._buffer_at = self._base + CANARY
         self._toucher: Toucher | None = None
+        self._before: set[int] | None = None  # files open while no program runs
         self._do: dict[type[Op], Callable[[Any], Reply]] = {
             o.Open: self._open, o.Close: self._close, o.Dup: self._dup, o.Ioctl: self._ioctl,
             o.Pread: self._pread, o.Pwrite: self._pwrite, o.Mmap: self._mmap,
@@ -471,15 +472,16 @@ class LocalExecutor:
     def _trace(self, op: o.Trace) -> Reply:
         if op.mode != o.TraceMode.PLAIN:
             raise Refused("coverage is traced by the executor in C alone")
-        before = _open_fds()
+        self._before = _open_fds() if self._before is None else self._before
         parts = tuple(
             Reply(r.ret, r.errno, r.data and r.data[: op.keep], *_behind_data(r))
             for r in self.run(op.ops)
         )
         released = self._release_from(op.first)
-        strays = _open_fds() - before
+        strays = _open_fds() - self._before if op.sweep else set()
         for fd in strays:
             os.close(fd)
+        self._before = None if op.sweep else self._before
         self.run(op.after)
         return Reply(released, data=b"", values=(len(strays), 0), parts=parts)
 

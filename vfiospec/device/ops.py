@@ -327,7 +327,8 @@ class Trace(Op, frozen=True, array_like=True, tag=30):
 
     `after` is made last, unheard. `parts` are the replies, each with at most `keep` bytes; `data`
     is what KCOV noted, from the first operation to the last close; `ret` counts the handles given
-    up, `values` are the files no handle stood for, which are closed too, and what KCOV counted.
+    up, `values` are the files no handle stood for and what KCOV counted. Such files are looked for,
+    and closed, where `sweep` says so: those of this program, and of all since the last sweep.
     Coverage is that of this process alone, and only the executor in C has it.
     """
 
@@ -336,6 +337,7 @@ class Trace(Op, frozen=True, array_like=True, tag=30):
     first: Handle = 0
     mode: int = TraceMode.PLAIN
     keep: U64 = MAX_BUFFER
+    sweep: bool = True
 
     def allowance(self) -> float:
         """The sum of what its operations may take."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from vfiospec.device import edu
-from vfiospec.fuzzing.describe import Description
+from vfiospec.fuzzing.describe import SLOW, Description
 from vfiospec.fuzzing.fields import PAGE, Choice, Field, numbers
 
 REGION_SHIFT: Final = 40  # vfio-pci: which region a file offset is in
@@ -146,5 +146,5 @@ CALLS: Final[tuple[Description, ...]] = (
         [("offset", _OFFSETS), ("length", _LENGTHS), ("protection", _PROTECTIONS)],
         weight=1,
     ),
-    _call("fork", "", [("signal", numbers(9, 0))], weight=1),
+    _call("fork", "", [("signal", numbers(9, 0))], weight=SLOW),
 )

@@ -138,6 +138,8 @@ class Campaign:
         self.world = build_world(port, self.guest.devices, self.target)
         self.preamble = list(port.steps)
         port.steps.clear()
+        # Many a close waits for a grace period: milliseconds of doing nothing, otherwise.
+        port.exchange([o.WriteFile("/sys/kernel/rcu_expedited", b"1")])
         self._monitor = self._watch(port)
         port.steps.clear()
 
@@ -171,13 +173,24 @@ class Campaign:
             self.guest.abandon()
             self._harm(wanted, health.trouble[0], "\n".join(health.log))
         for outcome in outcomes:
-            for broken in judge(outcome.program, outcome.made, outcome.trace):
-                self._found(broken.title, broken.title, outcome.program, broken.step)
+            self._judge(outcome)
+        if outcomes and len(outcomes) > 1 and outcomes[-1].trace.values[:1] > (0,):
+            for program in wanted:  # whose file was it?
+                for outcome in self._execute([program], TraceMode.PLAIN):
+                    self._judge(outcome, alone=True)
         return outcomes
+
+    def _judge(self, outcome: Outcome, *, alone: bool = False) -> None:
+        for broken in judge(outcome.program, outcome.made, outcome.trace, alone=alone):
+            self._found(broken.title, broken.title, outcome.program, broken.step)
 
     def _execute(self, programs: Sequence[Program], mode: TraceMode) -> list[Outcome]:
         made = [materialise(p, self.world) for p in programs]
-        traces = [Trace(tuple(m.ops), tuple(m.after), self.world.first, mode, KEEP) for m in made]
+        last = len(made) - 1  # files nobody stands for are looked for once in a batch
+        traces = [
+            Trace(tuple(m.ops), tuple(m.after), self.world.first, mode, KEEP, n == last)
+            for n, m in enumerate(made)
+        ]
         replies = self.guest.port.exchange(traces)
         return [Outcome(*each) for each in zip(programs, made, replies, strict=True)]
 

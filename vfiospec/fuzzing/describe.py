@@ -39,7 +39,7 @@ class Description:
     returns: str = ""
     undo: tuple[str, ...] = ()
     shape: str = "ioctl"
-    weight: int = 4
+    weight: float = 4
     template: bytes = b""
 
     @property
@@ -47,6 +47,9 @@ class Description:
         """The number that stands for it in a corpus."""
         return zlib.crc32(self.name.encode())
 
+
+# How often what takes milliseconds, such as a reset, is made; others have 4 and more.
+SLOW: Final = 0.2
 
 # Behind an ioctl's own fields: where the buffer lies, and how much room is behind its structure.
 PLACES: Final = 5  # inline; at the end of a page; NULL; nowhere; memory that ends too early
@@ -65,7 +68,7 @@ class _Variant:
     returns: str = ""
     undo: tuple[str, ...] = ()
     bits: str = ""  # prefix of the constants that flags may hold
-    weight: int = 4
+    weight: float = 4
 
 
 def _constants(prefix: str) -> list[int]:
@@ -121,10 +124,9 @@ _VARIANTS: Mapping[str, tuple[_Variant, ...]] = {
     ),
     "VFIO_DEVICE_GET_PCI_HOT_RESET_INFO": (_Variant(tail=(u32 * 16,)),),
     "VFIO_DEVICE_PCI_HOT_RESET": (
-        _Variant(tail=(s32 * 4,), hints={"fd": files("group"), "flags": numbers(0)}, weight=1),
+        _Variant(tail=(s32 * 4,), hints={"fd": files("group"), "flags": numbers(0)}, weight=SLOW),
     ),
-    "VFIO_DEVICE_RESET": (_Variant(weight=1),),
-    "VFIO_DEVICE_IOEVENTFD": (
+        "VFIO_DEVICE_IOEVENTFD": (
         _Variant(
             hints={
                 "offset": numbers(0x0, 0x60, 0x98, 0x20, 1 << 40, 2 << 40, 4 << 40, 7 << 40,
@@ -140,9 +142,10 @@ _VARIANTS: Mapping[str, tuple[_Variant, ...]] = {
         _feature(_f.VFIO_DEVICE_FEATURE_MIGRATION, _f.vfio_device_feature_migration, get=True),
         _feature(_f.VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, _f.vfio_device_feature_mig_state,
                  get=False, hints={"device_state": numbers(*range(9))}),
-        _feature(_f.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, get=False, undo=("power",), weight=2),
+        _feature(_f.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, get=False, undo=("power",), weight=0.5),
         _feature(_f.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
-                 _f.vfio_device_low_power_entry_with_wakeup, get=False, undo=("power",), weight=2),
+                 _f.vfio_device_low_power_entry_with_wakeup, get=False, undo=("power",),
+                 weight=0.5),
         _feature(_f.VFIO_DEVICE_FEATURE_LOW_POWER_EXIT, get=False, weight=2),
         _feature(_f.VFIO_DEVICE_FEATURE_DMA_LOGGING_START,
                  _f.vfio_device_feature_dma_logging_control, get=False),
@@ -242,7 +245,7 @@ def _ioctls() -> Iterator[Description]:
         else:
             value = Field("value", 0, 8, tuple(_NUMBERS.get(name, numbers(0, 1))))
             rare = name == "VFIO_DEVICE_RESET" or name.startswith(_SPAPR)
-            yield Description(name, kind, (value,), request, weight=1 if rare else weight)
+            yield Description(name, kind, (value,), request, weight=SLOW if rare else weight)
 
 
 def _with_buffer(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from vfiospec.abi import vfio, vfio_iommu
+from vfiospec.abi import vfio, vfio_feature, vfio_iommu
 from vfiospec.device import ops as o
 from vfiospec.device.ops import AnyOp, Fixup, FixupKind, Handle, Ref
 from vfiospec.fuzzing.calls import REGION_SHIFT
@@ -136,6 +136,11 @@ class _Maker:
             stop = vfio_iommu.VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP
             data = vfio_iommu.vfio_iommu_type1_dirty_bitmap(8, stop).pack()
             return (o.Ioctl(fd, vfio_iommu.VFIO_IOMMU_DIRTY_PAGES, 0, data),)
+        if what == "power":
+            awake = vfio_feature.VFIO_DEVICE_FEATURE_LOW_POWER_EXIT
+            flags = awake | vfio_feature.VFIO_DEVICE_FEATURE_SET
+            data = vfio_feature.vfio_device_feature(8, flags).pack()
+            return (o.Ioctl(fd, vfio_feature.VFIO_DEVICE_FEATURE, 0, data),)
         return self.world.undo.get(f"{what} {fd}", ())
 
 

@@ -133,17 +133,34 @@ static uint64_t open_from(int first)
 	return mask;
 }
 
-// Closes what a program left open without a handle.
-static int close_strays(int first, uint64_t kept)
+// Which files are open while no program runs. It is asked once for all programs up to a sweep.
+static struct {
+	bool known;
+	int lowest; // the descriptor that the next file would get
+	uint64_t open;
+} files;
+
+static void remember_files(void)
 {
-	uint64_t strays = open_from(first) & ~kept;
+	if (files.known)
+		return;
+	files.lowest = lowest_free_fd();
+	files.open = open_from(files.lowest);
+	files.known = true;
+}
+
+// Closes what programs left open without a handle; how many files that were.
+static int close_strays(void)
+{
+	uint64_t strays = open_from(files.lowest) & ~files.open;
 	int found = 0;
 
 	for (int i = 0; i < 64; i++)
 		if (strays >> i & 1) {
-			close(first + i);
+			close(files.lowest + i);
 			found++;
 		}
+	files.known = false;
 	return found;
 }
 
@@ -183,8 +200,7 @@ void op_trace(struct reader *r, struct result *res)
 	enum mode mode;
 	uint64_t keep, made = 0;
 	size_t size = 0;
-	uint64_t kept;
-	int before, strays;
+	bool sweep;
 
 	skip(r, 0);
 	after = *r;
@@ -192,6 +208,7 @@ void op_trace(struct reader *r, struct result *res)
 	first = get_int(r);
 	mode = get_int(r);
 	keep = get_int(r);
+	sweep = get_int(r);
 	if (r->broken)
 		return;
 	if (mode > COMPARISONS) {
@@ -200,8 +217,7 @@ void op_trace(struct reader *r, struct result *res)
 	}
 	if (!set_tracing(res, mode))
 		return;
-	before = lowest_free_fd();
-	kept = open_from(before);
+	remember_files();
 	answers.len = 0;
 	if (mode)
 		__atomic_store_n(&cover[0], 0, __ATOMIC_RELAXED);
@@ -214,10 +230,9 @@ void op_trace(struct reader *r, struct result *res)
 		made = count();
 		size = mode == ADDRESSES ? unique_addresses((uint32_t *)seen) : unique_comparisons(seen);
 	}
-	strays = close_strays(before, kept);
+	value(res, sweep ? close_strays() : 0);
 	run_all(&after, NULL, 0);
 	give(res, (uint8_t *)seen, size);
-	value(res, strays);
 	value(res, made);
 	res->parts = answers.buf;
 	res->parts_len = answers.len;

@@ -57,11 +57,12 @@ extern __thread volatile int guarded;
 extern __thread volatile int caught_signal;
 extern __thread volatile uint64_t caught_address;
 
-// Runs `statement`; a SIGBUS or SIGSEGV in it becomes part of the answer.
+// Runs `statement`; a SIGBUS or SIGSEGV in it becomes part of the answer. The handler does not block
+// its signal, so there is no mask to save: that would be a system call each time.
 #define GUARDED(res, statement)                        \
 	do {                                           \
 		guarded = 1;                           \
-		if (!sigsetjmp(escape, 1)) {           \
+		if (!sigsetjmp(escape, 0)) {           \
 			statement;                     \
 			guarded = 0;                   \
 		} else {                               \
