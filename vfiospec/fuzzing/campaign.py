@@ -22,8 +22,10 @@ from vfiospec.fuzzing.materialise import Concrete, materialise
 from vfiospec.fuzzing.model import Program, World
 from vfiospec.fuzzing.oracle import judge
 from vfiospec.fuzzing.target import FIRST_HANDLE, Placed, Target, build_world
-from vfiospec.fuzzing.titles import title_of
+from vfiospec.fuzzing.titles import find_reports, title_of
 
+# Reports after which a kernel goes on as before, and reports the next one too.
+_MILD = frozenset({"UBSAN"})
 KEEP = 512  # bytes of each answer that come back
 
 
@@ -170,8 +172,7 @@ class Campaign:
             return []
         self.figures.executions += len(wanted)
         if health.trouble:
-            self.guest.abandon()
-            self._harm(wanted, health.trouble[0], "\n".join(health.log))
+            self._complaint(wanted, health)
         for outcome in outcomes:
             self._judge(outcome)
         if outcomes and len(outcomes) > 1 and outcomes[-1].trace.values[:1] > (0,):
@@ -194,6 +195,30 @@ class Campaign:
         replies = self.guest.port.exchange(traces)
         return [Outcome(*each) for each in zip(programs, made, replies, strict=True)]
 
+    # -- what it complained of
+
+    def _complaint(self, batch: Sequence[Program], health: Seen) -> None:
+        """A report that came without a death."""
+        words = "\n".join(health.log)
+        reports = find_reports(words)
+        if not reports or any(r.kind not in _MILD for r in reports):
+            # A kernel that reported this once may be broken, or silent from now on.
+            self.guest.abandon()
+            self._harm(batch, health.trouble[0], words)
+            return
+        fresh = {r.title for r in reports} - self.figures.titles.keys()
+        for title in {r.title for r in reports} - fresh:
+            self.figures.titles[title] += 1
+        if not fresh:
+            return
+        self._say(f"{health.trouble[0]}; looking for the program")
+        for program in batch:
+            bad = self._step_by_step(program)
+            if bad is not None:
+                self._keep(health.trouble[0], bad[1], program, bad[0])
+                return
+        self._keep(health.trouble[0], words, (), -1)
+
     # -- what killed it
 
     def _again(self) -> None:
@@ -211,6 +236,7 @@ class Campaign:
         for program in batch:
             bad = self._step_by_step(program)
             if bad is not None:
+                self.guest.abandon()
                 self._again()
                 self._keep(why, bad[1] or words, program, bad[0])
                 return
@@ -231,7 +257,7 @@ class Campaign:
                 port.exchange([op])
                 health = self._monitor.look()
                 if health.trouble:
-                    self.guest.abandon()
+                    port.exchange([closing])
                     return at, "\n".join(health.log)
         except TargetLostError as e:
             why = self.guest.why_lost(e)

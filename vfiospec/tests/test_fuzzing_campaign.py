@@ -42,7 +42,7 @@ class Health:
 
     @property
     def trouble(self) -> list[str]:
-        return [line for line in self.log if line.startswith("WARNING")]
+        return [line for line in self.log if line.startswith(("WARNING", "UBSAN"))]
 
 
 @dataclass
@@ -55,6 +55,7 @@ class MadeUpGuest:
     log: list[str] = field(default_factory=list)
     port: Port = field(init=False)
     unfound: bool = False  # does not die twice
+    noise: str = "WARNING: CPU: 0 PID: 1 at x.c:1 vfio_made_up+0x1/0x2"
 
     def start(self) -> None:
         self.starts += 1
@@ -71,7 +72,7 @@ class MadeUpGuest:
             if not self.unfound or self.starts == 1:
                 raise TargetLostError("the executor is gone", [op])
         elif isinstance(op, o.Ioctl) and op.value == 777:
-            self.log += ["WARNING: CPU: 0 PID: 1 at x.c:1 vfio_made_up+0x1/0x2", "Call Trace:"]
+            self.log += [self.noise, "Call Trace:"]
         return Reply()
 
     def monitor(self, port: Port) -> "MadeUpGuest":
@@ -152,6 +153,18 @@ def test_a_report_without_a_death_is_found_out_too(begin: Begin) -> None:
     (find,) = made.finds
     assert find.program == (NOISY,)
     assert find.title.startswith("WARNING")
+
+
+def test_a_mild_report_takes_no_boot_and_is_looked_for_once(begin: Begin) -> None:
+    guest = MadeUpGuest(noise="UBSAN: shift-out-of-bounds in drivers/vfio/x.c:1:2")
+    made = begin(guest)
+    made.run([(HARMLESS,), (NOISY,)])
+    made.avoided.patterns.clear()
+    made.run([(HARMLESS, NOISY)])
+    (find,) = made.finds
+    assert find.program == (NOISY,)
+    assert made.figures.titles == {find.title: 2}
+    assert guest.starts == 1
 
 
 def test_a_known_crash_is_avoided_and_others_are_not(begin: Begin) -> None:
