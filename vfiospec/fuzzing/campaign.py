@@ -20,7 +20,7 @@ from vfiospec.fuzzing.bundle import slug
 from vfiospec.fuzzing.journal import Journal
 from vfiospec.fuzzing.materialise import Concrete, materialise
 from vfiospec.fuzzing.model import Program, World
-from vfiospec.fuzzing.oracle import judge
+from vfiospec.fuzzing.oracle import judge, may_leave
 from vfiospec.fuzzing.target import FIRST_HANDLE, Placed, Target, build_world
 from vfiospec.fuzzing.titles import find_reports, title_of
 
@@ -174,12 +174,24 @@ class Campaign:
         if health.trouble:
             self._complaint(wanted, health)
         for outcome in outcomes:
-            self._judge(outcome)
-        if outcomes and len(outcomes) > 1 and outcomes[-1].trace.values[:1] > (0,):
-            for program in wanted:  # whose file was it?
-                for outcome in self._execute([program], TraceMode.PLAIN):
-                    self._judge(outcome, alone=True)
+            self._judge(outcome, alone=len(outcomes) == 1)
+        if len(outcomes) > 1:
+            self._look_for_files(outcomes)
         return outcomes
+
+    def _look_for_files(self, outcomes: Sequence[Outcome]) -> None:
+        """Find out whose files are left, if a batch left more than its answers named."""
+        left = sum(outcome.trace.values[0] for outcome in outcomes if outcome.trace.values)
+        if left <= sum(may_leave(outcome.made.ops) for outcome in outcomes):
+            return
+        for suspect in outcomes:
+            try:
+                (outcome,) = self._execute([suspect.program], TraceMode.PLAIN)
+            except TargetLostError as e:
+                why = self.guest.why_lost(e)
+                self._harm([suspect.program], why, self.guest.console())
+                return
+            self._judge(outcome, alone=True)
 
     def _judge(self, outcome: Outcome, *, alone: bool = False) -> None:
         for broken in judge(outcome.program, outcome.made, outcome.trace, alone=alone):

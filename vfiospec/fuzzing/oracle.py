@@ -85,7 +85,7 @@ def judge(
             size = op.size if isinstance(op, o.Pread) else len(op.data or b"")
             if reply.ret > size:
                 yield Violation(rules.RETURN_VALUE.id, step, f"{name} moved too many bytes")
-    if alone and trace.values and trace.values[0] > _may_leave(made.ops):
+    if alone and trace.values and trace.values[0] > may_leave(made.ops):
         yield Violation(rules.NO_STRAY_FILE.id, len(program), "a file nobody was told of")
 
 
@@ -135,7 +135,7 @@ def _broken_chain(op: o.Ioctl, answer: bytes) -> bool:
     return False
 
 
-def _may_leave(ops: Sequence[AnyOp]) -> int:
+def may_leave(ops: Sequence[AnyOp]) -> int:
     """How many files a program may be given that none of its handles stands for."""
     return sum(
         isinstance(op, o.Ioctl)

@@ -19,7 +19,7 @@ from vfiospec.fuzzing.describe import Description, chosen
 from vfiospec.fuzzing.fields import PAGE
 from vfiospec.fuzzing.model import Subject, World
 
-FIRST_HANDLE = 128  # of what programs open; the world's own are below
+FIRST_HANDLE = 1 << 14  # of what programs open; a port counts its own up from 1
 _EVENTFDS = 2
 _CONFIG = vfio.VFIO_PCI_CONFIG_REGION_INDEX << REGION_SHIFT
 
