@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Fuzzing a real guest, ended by Ctrl-C: all that came of it is on disk, nothing goes on running."""
+"""Fuzzing a real guest, ended by Ctrl-C: what came of it is on disk, and nothing is left."""
 
 import signal
 import time
