@@ -17,9 +17,10 @@ import msgspec
 
 from fuzz.engine import COUNTERS, Engine
 from vfiospec.device.ops import TraceMode
-from vfiospec.fuzzing.campaign import Campaign, CampaignOver, Guest, Outcome
+from vfiospec.fuzzing.campaign import Campaign, CampaignOver
 from vfiospec.fuzzing.driver import Driver, Plan
 from vfiospec.fuzzing.feedback import Counters
+from vfiospec.fuzzing.guest import Guest, Outcome
 from vfiospec.fuzzing.layout import Layout
 from vfiospec.lab import LabError, topology
 from vfiospec.lab.bench import InPlaceBench, VmBench

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from vfiospec.device import edu
-from vfiospec.fuzzing.describe import SLOW, Description
+from vfiospec.fuzzing.description import SLOW, Description
 from vfiospec.fuzzing.fields import PAGE, Choice, Field, numbers
 
 REGION_SHIFT: Final = 40  # vfio-pci: which region a file offset is in

@@ -6,22 +6,21 @@ in a fresh kernel one by one, then the culprit step by step, so that what is kep
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from vfiospec.device import ops as o
 from vfiospec.device import transcript
-from vfiospec.device.ops import AnyOp, Reply, Trace, TraceMode
+from vfiospec.device.ops import AnyOp, Trace, TraceMode
 from vfiospec.device.port import Port, Step, TargetLostError
 from vfiospec.fuzzing import codec
 from vfiospec.fuzzing.avoid import Avoided
 from vfiospec.fuzzing.bundle import slug
+from vfiospec.fuzzing.guest import Figures, Find, Guest, Monitor, Outcome, Seen
 from vfiospec.fuzzing.journal import Journal
-from vfiospec.fuzzing.materialise import Concrete, materialise
+from vfiospec.fuzzing.materialise import materialise
 from vfiospec.fuzzing.model import Program, World
 from vfiospec.fuzzing.oracle import judge, may_leave
-from vfiospec.fuzzing.target import FIRST_HANDLE, Placed, Target, build_world
+from vfiospec.fuzzing.target import FIRST_HANDLE, Target, build_world
 from vfiospec.fuzzing.titles import find_reports, title_of
 
 # Reports after which a kernel goes on as before, and reports the next one too.
@@ -29,77 +28,8 @@ _MILD = frozenset({"UBSAN"})
 KEEP = 512  # bytes of each answer that come back
 
 
-class Monitor(Protocol):
-    """Reads a kernel's log and taint: vfiospec.session.health.HealthMonitor is one."""
-
-    def look(self) -> "Seen":
-        """What is new."""
-        ...
-
-
-class Seen(Protocol):
-    """What a monitor saw: the new lines of the log, and those among them that report a fault."""
-
-    log: list[str]
-
-    @property
-    def trouble(self) -> list[str]: ...  # noqa: D102
-
-
-class Guest(Protocol):
-    """A kernel that can be lost: vfiospec.lab.bench.VmBench is one."""
-
-    @property
-    def port(self) -> Port: ...  # noqa: D102
-    @property
-    def devices(self) -> Sequence[Placed]: ...  # noqa: D102
-    @property
-    def can_restart(self) -> bool: ...  # noqa: D102
-    def start(self) -> None: ...  # noqa: D102
-    def stop(self) -> None: ...  # noqa: D102
-    def abandon(self) -> None: ...  # noqa: D102
-    def why_lost(self, error: TargetLostError) -> str: ...  # noqa: D102
-    def console(self) -> str: ...  # noqa: D102
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One execution: what was made, what came of it."""
-
-    program: Program
-    made: Concrete
-    trace: Reply
-
-    @property
-    def replies(self) -> Sequence[Reply]:
-        """The answers, one for each operation."""
-        return self.trace.parts
-
-
-@dataclass(frozen=True)
-class Find:
-    """What a kernel did wrong, and the program it did it on (empty: it could not be told)."""
-
-    title: str
-    program: Program
-    step: int
-    console: str
-    folder: Path | None = None
-
-
 class CampaignOver(Exception):  # noqa: N818 -- an end, not an error
     """The kernel is lost and cannot be started again, or has been too often."""
-
-
-@dataclass
-class Figures:
-    """What a campaign has done so far."""
-
-    executions: int = 0
-    reboots: int = 0
-    finds: int = 0
-    avoided: int = 0
-    titles: dict[str, int] = field(default_factory=dict)
 
 
 class Campaign:

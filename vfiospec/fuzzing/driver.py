@@ -9,8 +9,9 @@ from typing import Final, Protocol
 
 from vfiospec.device.ops import TraceMode
 from vfiospec.fuzzing import codec
-from vfiospec.fuzzing.campaign import Campaign, Outcome
+from vfiospec.fuzzing.campaign import Campaign
 from vfiospec.fuzzing.feedback import Counters, comparisons, places, visible
+from vfiospec.fuzzing.guest import Outcome
 from vfiospec.fuzzing.model import Program
 from vfiospec.fuzzing.mutate import Mutator
 

@@ -6,9 +6,10 @@ from itertools import accumulate
 from random import Random
 from typing import Final
 
-from vfiospec.fuzzing.describe import Description, descriptions
+from vfiospec.fuzzing.describe import descriptions
+from vfiospec.fuzzing.description import Description
 from vfiospec.fuzzing.fields import Source
-from vfiospec.fuzzing.materialise import resolve
+from vfiospec.fuzzing.maker import resolve
 from vfiospec.fuzzing.model import ANY_KIND, MAX_OPERATIONS, RAW, Operation, Program
 
 _WORD: Final = (1 << 64) - 1

@@ -14,7 +14,7 @@ from vfiospec.abi.ioctl import IOCTLS
 from vfiospec.device import ops as o
 from vfiospec.device.ops import AnyOp, Reply
 from vfiospec.fuzzing.describe import descriptions
-from vfiospec.fuzzing.materialise import Concrete
+from vfiospec.fuzzing.maker import Concrete
 from vfiospec.fuzzing.model import Program
 from vfiospec.rules import conventions
 from vfiospec.rules import kernel as rules

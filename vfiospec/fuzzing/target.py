@@ -15,7 +15,8 @@ from vfiospec.device.group import Assigned
 from vfiospec.device.ops import AnyOp
 from vfiospec.device.port import Port
 from vfiospec.fuzzing.calls import REGION_SHIFT
-from vfiospec.fuzzing.describe import Description, chosen
+from vfiospec.fuzzing.describe import chosen
+from vfiospec.fuzzing.description import Description
 from vfiospec.fuzzing.fields import PAGE
 from vfiospec.fuzzing.model import Subject, World
 

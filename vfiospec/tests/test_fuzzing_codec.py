@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vfiospec.fuzzing import codec
-from vfiospec.fuzzing.describe import Description, by_code, descriptions
+from vfiospec.fuzzing.describe import by_code, descriptions
+from vfiospec.fuzzing.description import Description
 from vfiospec.fuzzing.fields import Source
 from vfiospec.fuzzing.model import CHOICES, MAX_OPERATIONS, RAW, Operation, Program
 
