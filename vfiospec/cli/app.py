@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vfiospec import __version__
-from vfiospec.cli import kernels, machine, replay, report, rules, run
+from vfiospec.cli import fuzz, kernels, machine, replay, report, rules, run
 from vfiospec.device.transcript import TranscriptError
 from vfiospec.lab import LabError
 from vfiospec.results.model import ResultsError
@@ -32,6 +32,7 @@ app.command("bench")(machine.bench)
 app.add_typer(rules.app, name="rules")
 app.add_typer(kernels.app, name="kernels")
 app.add_typer(report.app, name="report")
+app.add_typer(fuzz.app, name="fuzz")
 
 
 def _version(value: bool) -> None:  # noqa: FBT001 -- typer calls it so

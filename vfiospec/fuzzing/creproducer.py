@@ -7,12 +7,13 @@ groups and character devices by itself, and makes the same calls in the same ord
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from vfiospec.device import ops as o
 from vfiospec.device.call import errno_name
 from vfiospec.device.ops import AnyOp, Reply
 from vfiospec.device.port import Step
-from vfiospec.device.transcript import Target
+from vfiospec.device.transcript import Target, TranscriptDevice
 from vfiospec.fuzzing import c_helpers
 from vfiospec.fuzzing import c_values as v
 from vfiospec.fuzzing.c_ops import Writer
@@ -24,10 +25,20 @@ _REGION = [
 ]
 BUILD = "gcc -static -Wall -Werror -pthread -o reproducer reproducer.c"
 
+END = "reproducer: all calls were made"  # what a program that was survived says last
 
-def reproducer(target: Target, steps: Sequence[Step], title: str = "") -> str:
+
+class Reproducer(NamedTuple):
+    """A program in C, and the devices whose addresses it takes as arguments, in that order."""
+
+    text: str
+    devices: tuple[TranscriptDevice, ...]
+
+
+def reproducer(target: Target, steps: Sequence[Step], title: str = "") -> Reproducer:
     """The program. Steps without an answer are written like the others."""
-    return _Program(target, steps, title).text()
+    program = _Program(target, steps, title)
+    return Reproducer(program.text(), program.devices)
 
 
 class _Program:
@@ -61,6 +72,11 @@ class _Program:
         )
         includes = [f"#include <{name}>" for name in c_helpers.headers(body)]
         return _paragraphs([*self._comment(), "#define _GNU_SOURCE", *includes], [body])
+
+    @property
+    def devices(self) -> tuple[TranscriptDevice, ...]:
+        """The devices it takes, once the text is made."""
+        return tuple(self._world.devices)
 
     # -- around the calls
 
@@ -125,7 +141,8 @@ class _Program:
                 name = self._world.device(device)
                 lines += [f"\t{name} = argv[{at}];", f"\tbind_to_vfio({name});"]
         lines += ["\tsetvbuf(stdout, NULL, _IOLBF, 0);", ""]
-        return [*lines, *_tabbed(body), "\treturn 0;", "}"]
+        end = f'\tprintf("{END}\\n");'
+        return [*lines, *_tabbed(body), end, "\treturn 0;", "}"]
 
     # -- the calls
 

@@ -136,7 +136,7 @@ def test_every_operation_is_covered() -> None:
 
 def test_a_program_of_vfio_calls(tmp_path: Path) -> None:
     """It builds, names what the header names, and asks for its devices."""
-    text = reproducer(TARGET, [(op, None) for op in VFIO_OPS], "KASAN: a title")
+    text = reproducer(TARGET, [(op, None) for op in VFIO_OPS], "KASAN: a title").text
     program = built(tmp_path, text)
     for words in (
         " * KASAN: a title",
@@ -193,7 +193,7 @@ def test_it_answers_as_the_port_did(tmp_path: Path) -> None:
     port.close()
     steps: list[Step] = list(zip(PLAIN_OPS, replies, strict=True))
     assert [reply.fault for reply in replies if reply.fault] == ["handle 8 is not an open file"]
-    text = reproducer(Target(test="plain", kernel="host", release="here"), steps)
+    text = reproducer(Target(test="plain", kernel="host", release="here"), steps).text
     program = built(tmp_path, text)
     assert "It needs no device." in text
     done = subprocess.run([program], capture_output=True, text=True, check=False, timeout=30)
@@ -214,7 +214,7 @@ def test_answers_stand_beside_the_calls() -> None:
         (o.Close(9), Reply(-1, fault="handle 9 is not an open file")),
         (o.Close(1), None),
     ]
-    text = reproducer(TARGET, steps)
+    text = reproducer(TARGET, steps).text
     assert "VFIO_DEVICE_RESET, 0)); /* ENOTTY */" in text
     assert "/* not made: handle 9 is not an open file */" in text
     assert re.search(r"close_file\(&event_1\)\); /\* no answer: lost here \*/", text)

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: MIT
+"""`vfiospec fuzz`: search a kernel for trouble, and hand over what is found."""
+
+import typer
+
+from vfiospec.cli import crashes
+
+app = typer.Typer(
+    name="fuzz",
+    help="Search a kernel for trouble, and hand over what is found.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.command("reproducer")(crashes.reproducer)
+app.command("minimise")(crashes.minimise)
+app.command("bundle")(crashes.bundle)
