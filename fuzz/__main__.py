@@ -13,8 +13,8 @@ HERE = Path(__file__).parent
 
 
 def targets() -> list[str]:
-    """The targets there are."""
-    return sorted(p.stem for p in HERE.glob("[a-z]*.py"))
+    """The targets there are: what has a check of its own."""
+    return sorted(p.stem for p in HERE.glob("[a-z]*.py") if "\ndef check(" in p.read_text())
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ def test_a_seed_keeps_its_targets_invariant(seed: Path, monkeypatch: pytest.Monk
 
 
 def test_every_target_has_seeds() -> None:
-    targets = {p.stem for p in (ROOT / "fuzz").glob("[a-z]*.py")}
+    targets = {p.stem for p in (ROOT / "fuzz").glob("[a-z]*.py") if "\ndef check(" in p.read_text()}
     assert targets == {s.parent.name for s in SEEDS}
 
 
