@@ -76,7 +76,7 @@ class Writer:
 
     def at(self, ref: Ref) -> str:
         """A place in memory."""
-        return f"at(&memory_{ref.handle}, {v.number(ref.offset)})"
+        return f"at(&{self.world.memory(ref.handle)}, {v.number(ref.offset)})"
 
     def _fixed(self, fixup: Fixup) -> str:
         if fixup.kind == FixupKind.FD:
@@ -269,16 +269,16 @@ class Writer:
     def _mmap(self, op: o.Mmap, _: Reply | None) -> Lines:
         fd = "-1" if op.fd is None else self.world.file(op.fd)
         place = v.number(op.offset) if op.fd is None else self.world.place(op.fd, op.offset)
-        words = [f"&memory_{op.out}", fd, self._number(op.length)]
+        words = [f"&{self.world.memory(op.out)}", fd, self._number(op.length)]
         words += [v.bits(op.prot, _PROT) if op.prot else "PROT_NONE", v.bits(op.flags, _MAP), place]
         return [self.call("mmap", f"map({', '.join(words)})")]
 
     def _munmap(self, op: o.Munmap, _: Reply | None) -> Lines:
-        return [self.call("munmap", f"unmap(&memory_{op.handle})")]
+        return [self.call("munmap", f"unmap(&{self.world.memory(op.handle)})")]
 
     def _alloc(self, op: o.Alloc, _: Reply | None) -> Lines:
         words = [
-            f"&memory_{op.out}",
+            f"&{self.world.memory(op.out)}",
             v.number(op.size),
             _KINDS.get(MemoryKind(op.kind), "ANONYMOUS"),
         ]

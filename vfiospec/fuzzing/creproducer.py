@@ -186,7 +186,9 @@ class _Program:
             case o.SendFd():
                 return self._send(op, writer)
             case o.Wait():
-                made = writer.call("wait", f"finish(&process_{op.process}, {op.signal})")
+                made = writer.call(
+                    "wait", f"finish(&{self._world.process(op.process)}, {op.signal})"
+                )
             case o.ReceiveFd():
                 made = "/* received where the process takes its turns */"
             case _:
@@ -229,7 +231,7 @@ class _Program:
         if op.out in self._turns:  # the handle of an earlier process, which has ended
             self._turns[-self._children] = self._turns.pop(op.out)
         self._turns[op.out] = (name, [])
-        return writer.call("fork", f"start(&process_{op.out}, {name})")
+        return writer.call("fork", f"start(&{self._world.process(op.out)}, {name})")
 
     def _send(self, op: o.SendFd, writer: Writer) -> list[str]:
         fd = self._world.file(op.fd)
@@ -239,7 +241,8 @@ class _Program:
             self._turns[op.process][1].extend(
                 ["wait_turn(channel);", received, "end_turn(channel);"]
             )
-        return [writer.call("pass a file", f"pass(&process_{op.process}, {fd})")]
+        process = self._world.process(op.process)
+        return [writer.call("pass a file", f"pass(&{process}, {fd})")]
 
     def _in(self, op: o.In, reply: Reply | None, writer: Writer) -> list[str]:
         turns = self._turns.get(op.process)
@@ -252,7 +255,7 @@ class _Program:
         )
         body = self._sequence(list(zip(op.ops, parts, strict=True)))
         turns[1].extend(["wait_turn(channel);", *body, "end_turn(channel);"])
-        return [writer.call(f"process {op.process}", f"turn(&process_{op.process})")]
+        return [writer.call(f"process {op.process}", f"turn(&{self._world.process(op.process)})")]
 
 
 def _paragraphs(*groups: Sequence[str]) -> str:

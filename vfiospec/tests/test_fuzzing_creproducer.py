@@ -134,6 +134,16 @@ def test_every_operation_is_covered() -> None:
     assert set(o.OPS.values()) - used == {o.ReceiveFd}
 
 
+def test_no_operation_takes_along_what_it_does_not_use(tmp_path: Path) -> None:
+    """One of each kind, alone, is a program without a warning."""
+    alone = {type(op): op for op in (*VFIO_OPS, *PLAIN_OPS)}
+    for number, op in enumerate(alone.values()):
+        (tmp_path / f"{number}.c").write_text(reproducer(TARGET, [(op, None)]).text)
+    words = ["gcc", "-fsyntax-only", "-Wall", "-Werror", *map(str, tmp_path.iterdir())]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[:2000]
+
+
 def test_a_program_of_vfio_calls(tmp_path: Path) -> None:
     """It builds, names what the header names, and asks for its devices."""
     text = reproducer(TARGET, [(op, None) for op in VFIO_OPS], "KASAN: a title").text
