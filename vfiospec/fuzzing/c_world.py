@@ -21,6 +21,8 @@ def walk(ops: Iterable[AnyOp]) -> Iterator[AnyOp]:
         yield op
         if isinstance(op, o.In):
             yield from walk(op.ops)
+        elif isinstance(op, o.Trace):
+            yield from walk((*op.ops, *op.after))
         elif isinstance(op, o.Race):
             for program in op.programs:
                 yield from walk(program)

@@ -146,14 +146,17 @@ class _Program:
 
     # -- the calls
 
-    def _sequence(self, steps: Sequence[Step], writer: Writer | None = None) -> list[str]:
+    def _sequence(
+        self, steps: Sequence[Step], writer: Writer | None = None, *, told: bool = True
+    ) -> list[str]:
+        """The calls; unless `told`, nobody ever heard of answers to them."""
         lines: list[str] = []
         lost = False
         for op, reply in steps:
             if reply is not None and reply.fault:
                 lines.append(f"/* not made: {_comment_safe(reply.fault)} */")
                 continue
-            said = self._said(op, reply, lost=lost)
+            said = self._said(op, reply, lost=lost) if told else ""
             lost = lost or reply is None
             made = self._one(op, reply, writer or self._writer)
             lines += _commented(made, said)
@@ -183,6 +186,8 @@ class _Program:
                 made = self._fork(op, writer)
             case o.In():
                 return self._in(op, reply, writer)
+            case o.Trace():
+                return self._trace(op, reply, writer)
             case o.SendFd():
                 return self._send(op, writer)
             case o.Wait():
@@ -195,13 +200,33 @@ class _Program:
                 return writer.write(op, reply)
         return [made]
 
+    def _trace(self, op: o.Trace, reply: Reply | None, writer: Writer) -> list[str]:
+        """A traced program: what it does, and what is given up behind it, the last first."""
+        parts: Sequence[Reply | None] = [None] * len(op.ops)
+        if reply is not None and len(reply.parts) == len(op.ops):
+            parts = reply.parts
+        lines = self._sequence(list(zip(op.ops, parts, strict=True)), writer)
+        made = dict.fromkeys(getattr(each, "out", None) for each in op.ops)
+        gone: list[AnyOp] = []
+        for each in reversed(op.ops):
+            handle = getattr(each, "out", None)
+            if handle is None or handle < op.first or handle not in made:
+                continue
+            del made[handle]
+            if isinstance(each, o.Alloc | o.Mmap):
+                gone.append(o.Munmap(handle))
+            else:
+                gone.append(o.Wait(handle, 9) if isinstance(each, o.Fork) else o.Close(handle))
+        behind: list[Step] = [(each, None) for each in (*gone, *op.after)]
+        return [*lines, *self._sequence(behind, writer, told=False)]
+
     def _race(self, op: o.Race) -> list[str]:
         self._races += 1
         names = []
         for at, program in enumerate(op.programs):
             name = f"race_{self._races}_{at + 1}"
             names.append(name)
-            body = self._sequence([(each, None) for each in program], self._racer)
+            body = self._sequence([(each, None) for each in program], self._racer, told=False)
             self._functions.append(
                 [
                     f"static void *{name}(void *unused)",

@@ -67,6 +67,7 @@ VFIO_OPS: list[AnyOp] = [
     o.Race(((o.Ioctl(3, vfio.VFIO_DEVICE_RESET), o.Dup(8, 3), o.Close(8)),
             (o.Pread(3, 4, CONFIG),)), 100),
     o.Dup(9, 3),
+    o.Trace((o.Eventfd(50), o.Alloc(51, 4096), o.Ioctl(3, vfio.VFIO_DEVICE_RESET)), first=50),
     o.Close(3),
 ]  # fmt: skip
 
@@ -164,6 +165,8 @@ def test_a_program_of_vfio_calls(tmp_path: Path) -> None:
         "memset((unsigned char *)arg + 24, 0xa5, 256);",
         "pread(device_3, arg, 4, REGION(VFIO_PCI_CONFIG_REGION_INDEX, 4))",
         "for (int round = 0; round < 100; round++) {",
+        'answer("munmap", unmap(&memory_51));',
+        'answer("close event_50", close_file(&event_50));',
     ):
         assert words in text
     asked = subprocess.run([program], capture_output=True, text=True, check=False)

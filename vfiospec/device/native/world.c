@@ -33,6 +33,11 @@ struct handle *slot(uint32_t id)
 	return handles + id;
 }
 
+uint32_t handles_made(void)
+{
+	return handle_count;
+}
+
 struct handle *known(uint32_t id, enum kind kind)
 {
 	return id < handle_count && handles[id].kind == kind ? handles + id : NULL;

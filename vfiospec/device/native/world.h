@@ -26,7 +26,9 @@ struct handle {
 };
 
 struct handle *slot(uint32_t id);                   // NULL when out of range
+uint32_t handles_made(void);                       // ids up to this one may be in use
 struct handle *known(uint32_t id, enum kind kind); // NULL when it is not of that kind
+int64_t release_from(uint32_t first); // gives up every handle from there on; how many there were
 
 struct result {
 	int64_t ret;
