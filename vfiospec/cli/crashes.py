@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`vfiospec fuzz reproducer`, `minimise`, `bundle`: from a crash to what a maintainer is given."""
 
+import hashlib
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -192,4 +193,6 @@ def _record(  # noqa: PLR0913, PLR0917 -- all that goes into a bundle
 
 
 def _word(kernel: Kernel) -> str:
-    return kernel.release.replace("/", "-")
+    """Names a kernel with its modules: what one did says nothing of another."""
+    facts = f"{kernel.version_text}\0{kernel.origin}"
+    return f"{kernel.release}-{hashlib.sha256(facts.encode()).hexdigest()[:8]}"
