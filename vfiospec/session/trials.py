@@ -23,6 +23,7 @@ from vfiospec.lab.topology import Topology
 
 _LOG = 60_000  # a handle that no program uses: theirs begin at 1, of second processes at 65,536
 _SEEK_END = 2
+_LAST_WORDS = 40  # lines
 _SETTLE = 100  # ms for what the kernel puts off: work queues, RCU
 _MARKING = (o.Rlimit, o.WriteFile)
 _MARKING_CALLS = {
@@ -38,6 +39,13 @@ class Tried:
     steps: list[Step] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
     console: str = ""
+
+    @property
+    def report(self) -> Report:
+        """What the kernel said of it; where it died in silence, its last words."""
+        if self.reports:
+            return self.reports[0]
+        return Report(self.title or "", "lost", self.console.splitlines()[-_LAST_WORDS:])
 
 
 class TrialGround:

@@ -15,6 +15,7 @@ from vfiospec.cli.app import app
 from vfiospec.device import ops as o
 from vfiospec.device.ops import AnyOp, Reply
 from vfiospec.device.transcript import Target, TranscriptDevice, TranscriptError, load, save
+from vfiospec.fuzzing import titles
 from vfiospec.lab import LabError
 from vfiospec.session.trials import Tried
 
@@ -125,9 +126,17 @@ def test_minimise_of_another_crash(file: Path) -> None:
 
 
 @pytest.mark.usefixtures("ground")
-def test_no_bundle_without_a_report(file: Path, tmp_path: Path) -> None:
-    """What the kernel did not report cannot be handed over."""
+def test_no_bundle_of_what_is_survived(file: Path, tmp_path: Path) -> None:
+    save(file, TARGET, [(o.Eventfd(1), None)])
     result = fuzz("bundle", file, "-o", tmp_path / "crashes")
     assert result.exit_code == 1
-    assert "no bundle" in result.stderr
+    assert "no bundle: 7 survives the program" in result.stderr
     assert not (tmp_path / "crashes").exists()
+
+
+def test_the_last_words_of_a_kernel_that_died_in_silence() -> None:
+    """Stand in for a report."""
+    tried = Tried(titles.LOST, console="\n".join(map(str, range(100))))
+    assert (tried.report.title, tried.report.kind) == (titles.LOST, "lost")
+    assert tried.report.lines[-1] == "99"
+    assert not tried.report.dangerous
