@@ -15,6 +15,8 @@ KERNEL ?= debian
 TOPOLOGY ?= default
 NOW := $(shell date -u +%Y-%m-%dT%H%M%SZ)
 OUT ?= reports/$(NOW)
+# Guests at once; each takes a processor and 1 GiB.
+JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 1); echo $$((n > 4 ? 4 : n)))
 UV ?= uv
 
 # What another project left in the environment must not decide what is imported here.
@@ -24,10 +26,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## list these commands
 	sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
 	echo
-	echo 'Settings: KERNEL=$(KERNEL) TOPOLOGY=$(TOPOLOGY) OUT=reports/<UTC time> PYTHON=$(PYTHON)'
+	echo 'Settings: KERNEL=$(KERNEL) TOPOLOGY=$(TOPOLOGY) JOBS=$(JOBS) OUT=reports/<UTC time> PYTHON=$(PYTHON)'
 
-conformance: setup ## judge a kernel: KERNEL, TOPOLOGY and OUT say which, on what, and where to
-	.venv/bin/vfiospec run --kernel '$(KERNEL)' --topology '$(TOPOLOGY)' --out '$(OUT)'
+conformance: setup ## judge a kernel: KERNEL, TOPOLOGY, JOBS, OUT: which, on what, guests, where to
+	.venv/bin/vfiospec run --kernel '$(KERNEL)' --topology '$(TOPOLOGY)' --jobs '$(JOBS)' \
+	  --out '$(OUT)'
 
 test: lint types layers unit suites ## everything CI runs: the linters, the unit tests, the suites
 	echo 'make test: lint, types, layers, unit tests and suites (kernel debian, topology default) passed'
@@ -50,13 +53,13 @@ layers: setup ## import-linter: which part may import which
 
 unit: setup ## the suite's own tests
 	echo '== unit tests'
-	.venv/bin/python -m pytest -q vfiospec/tests
+	.venv/bin/python -m pytest -q -n auto --dist worksteal vfiospec/tests
 
 suites: setup ## the suites in a booted Debian kernel, into a folder that is kept only if they fail
 	echo '== suites'
 	out=$$(mktemp -d)
 	trap 'code=$$?; [ $$code = 0 ] || echo "make: the results are in $$out" >&2; exit $$code' EXIT
-	.venv/bin/vfiospec run --kernel debian --topology default --out "$$out/run"
+	.venv/bin/vfiospec run --kernel debian --topology default --jobs '$(JOBS)' --out "$$out/run"
 	rm -rf -- "$$out"
 
 lock: ## make requirements.lock again from pyproject.toml; asks for uv

@@ -49,20 +49,29 @@ class Ids:
 
     def of(self, *events: EventFd) -> list[int]:
         """Each one's id."""
-        for i, event in enumerate(events):  # an ioctl nobody knows, to learn the fd's number
-            event.try_ioctl(0, bytes(4), fixups=(event.fixup(),), at=self._memory.at(4 * i))
-        raw = self._memory.read(0, 4 * len(events))
+        return self._ids([], [event.handle for event in events])
+
+    def is_free(self, wanted: int) -> bool:
+        """Whether new eventfds get the id."""
+        handles = [self._port.handle() for _ in range(ANY_FREE)]
+        found = wanted in self._ids([o.Eventfd(handle) for handle in handles], handles)
+        self._port.run([o.Close(handle) for handle in handles])
+        return found
+
+    def _ids(self, first: list[o.AnyOp], handles: list[int]) -> list[int]:
+        """Make the first operations, then learn the ids of the eventfds with these handles."""
+        ask = [  # an ioctl nobody knows, to learn the fd's number
+            o.Ioctl(handle, 0, 0, bytes(4), (o.Fixup(0, o.FixupKind.FD, handle),), self._at(i))
+            for i, handle in enumerate(handles)
+        ]
+        raw = self._port.run([*first, *ask, o.Peek(self._at(0), 4 * len(handles))])[-1].bytes
         numbers = [int.from_bytes(raw[i : i + 4], "little") for i in range(0, len(raw), 4)]
         infos = self._port.run([o.ReadFile(f"/proc/self/fdinfo/{n}") for n in numbers])
         lines = [line.split() for info in infos for line in info.bytes.decode().splitlines()]
         return [int(words[1]) for words in lines if words[0] == "eventfd-id:"]
 
-    def is_free(self, wanted: int) -> bool:
-        """Whether new eventfds get the id."""
-        events = [EventFd.create(self._port) for _ in range(ANY_FREE)]
-        found = wanted in self.of(*events)
-        self._port.run([o.Close(e.handle) for e in events])
-        return found
+    def _at(self, place: int) -> o.Ref:
+        return self._memory.at(4 * place)
 
     def must_be_held(self, wanted: int, when: str) -> None:
         """Hold that the kernel has a reference of its own."""

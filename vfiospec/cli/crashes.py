@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
 """`vfiospec fuzz reproducer`, `minimise`, `bundle`: from a crash to what a maintainer is given."""
 
+import hashlib
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from vfiospec.device.ops import AnyOp
 from vfiospec.device.transcript import Target, load, save
 from vfiospec.fuzzing import bundle as bundles
 from vfiospec.fuzzing.creproducer import reproducer as write_reproducer
@@ -108,6 +111,9 @@ def minimise(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     deadline: Annotated[
         float, typer.Option(min=0.1, metavar="S", help="Seconds one call may take.")
     ] = 15.0,
+    repeat: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Runs of each program, for races: one counts.")
+    ] = 1,
 ) -> None:
     """Leave out of a program what its crash does not need: operations first, then arguments.
 
@@ -126,7 +132,11 @@ def minimise(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
         TrialGround(found, chosen, Path(folder), deadline=deadline, say=_say) as ground,
     ):
         ops = ground.translated(target, steps)
-        smallest = Minimiser(ground.crashes, trials, memory, _say).run(ops, title)
+
+        def crashes(ops: Sequence[AnyOp]) -> str | None:
+            return next(filter(None, (ground.crashes(ops) for _ in range(repeat))), None)
+
+        smallest = Minimiser(crashes, trials, memory, _say).run(ops, title)
         if smallest is None:
             wanted = f": {title}" if title else ""
             _say(f"{found.release} does not crash in this way{wanted}; nothing to minimise")
@@ -165,9 +175,8 @@ def bundle(
         with TrialGround(found, chosen, folder, say=_say) as ground:
             tried = ground.run(ground.translated(target, steps))
             here = ground.target(target.test) if tried.title else target
-        if tried.title is None or not tried.reports:
-            what = tried.title or f"{found.release} survives the program"
-            _say(f"no bundle: {what}; the kernel reported nothing")
+        if tried.title is None:
+            _say(f"no bundle: {found.release} survives the program")
             raise typer.Exit(1)
         program = write_reproducer(here, tried.steps, tried.title)
         alone, _ = crashes_alone(found, chosen, program, say=_say)
@@ -192,4 +201,6 @@ def _record(  # noqa: PLR0913, PLR0917 -- all that goes into a bundle
 
 
 def _word(kernel: Kernel) -> str:
-    return kernel.release.replace("/", "-")
+    """Names a kernel with its modules: what one did says nothing of another."""
+    facts = f"{kernel.version_text}\0{kernel.origin}"
+    return f"{kernel.release}-{hashlib.sha256(facts.encode()).hexdigest()[:8]}"

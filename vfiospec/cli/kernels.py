@@ -45,7 +45,7 @@ def build(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="SOURCE", help="`debian:SUITE`, a tarball of Linux, or a source tree."
+            metavar="SOURCE", help="`debian:SUITE[=VERSION]`, a tarball of Linux, or a source tree."
         ),
     ],
     profile: Annotated[

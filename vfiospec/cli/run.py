@@ -13,13 +13,15 @@ from rich.console import Console
 
 import vfiospec
 from vfiospec.cli.building import refresh
+from vfiospec.cli.parts import Ended, Parts
 from vfiospec.lab import LabError
 from vfiospec.report.junit import junit
 from vfiospec.report.ktap import ktap, ktap_kselftest
 from vfiospec.report.terminal import LiveProgress, summary
 from vfiospec.results.model import RESULTS_FILE
 from vfiospec.results.reader import read_run
-from vfiospec.session.plugin import CANNOT_JUDGE, PLUGIN, PROGRESS, SuitePlugin
+from vfiospec.session.options import default_out
+from vfiospec.session.plugin import CANNOT_JUDGE, INTERRUPTED, PLUGIN, PROGRESS, SuitePlugin
 
 ROOT = Path(vfiospec.__file__).parent.parent
 
@@ -71,6 +73,18 @@ class _Frontend:
         if report.failed:
             self.errors.append(report.longreprtext)
 
+    def ended(self, code: int) -> Ended:
+        """How the run ended that pytest gave this exit code."""
+        plugin = self.plugin
+        problem = None
+        if self.errors:
+            problem = "the suites cannot be collected\n" + self.errors[0]
+        elif plugin is not None and (plugin.problem or plugin.interrupted):
+            problem = plugin.problem or plugin.interrupted
+        elif code == pytest.ExitCode.NO_TESTS_COLLECTED:
+            problem = "no test fits; see --suite and --test"
+        return Ended(code, plugin is not None and plugin.run.writer is not None, problem)
+
 
 def chapters() -> list[str]:
     """The suites there are."""
@@ -104,8 +118,9 @@ def run(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
         str | None,
         typer.Option(
             metavar="SOURCE",
-            help="What is judged: `debian` (newest of this machine's release), `debian:SUITE`, "
-            "a bzImage, a built kernel tree, or `host` (with --device). Default: debian.",
+            help="What is judged: `debian` (newest of this machine's release), "
+            "`debian:SUITE[=VERSION]`, a bzImage, a built kernel tree, or `host` (with --device). "
+            "Default: debian.",
         ),
     ] = None,
     modules: Annotated[
@@ -148,8 +163,11 @@ def run(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     deadline: Annotated[
         float, typer.Option(min=0.1, metavar="S", help="Seconds one call may take.")
     ] = 15.0,
+    jobs: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Guests at once, each judging a part.")
+    ] = 1,
     max_reboots: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Fresh boots after a kernel died.")
+        int, typer.Option(min=0, metavar="N", help="Fresh boots of a guest whose kernel died.")
     ] = 10,
     ktap_to_stdout: Annotated[
         Ktap | None, typer.Option("--ktap", help="Print TAP on stdout instead of the summary.")
@@ -191,13 +209,16 @@ def run(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
         # Each call has its own deadline; a time limit on tests would only hide which call it was.
         "-p", "no:terminal", "-p", "no:cacheprovider", "--timeout", "0",
     ]  # fmt: skip
+    if jobs > 1 and device:
+        raise LabError("--jobs is for guests: --device judges one machine")
     known = chapters()
     for chapter in require or []:
         if chapter not in known:
             raise LabError(f"--require {chapter}: there are {', '.join(known)}")
     arguments += _given("--kernel", kernel)
     arguments += _given("--modules", modules)
-    arguments += _given("--out", out and out.absolute())
+    folder = out.absolute() if out else default_out(ROOT)
+    arguments += _given("--out", folder)
     arguments += _given("--device", *(device or []))
     arguments += _given("--require", *(require or []))
     arguments += _given("--executor", executor or None)
@@ -213,9 +234,13 @@ def run(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     refresh(kernel, build=build, own_modules=modules is not None)
     signal.signal(signal.SIGTERM, _interrupt)
     with LiveProgress() as progress:
-        frontend = _Frontend(progress)
-        code = int(pytest.main(arguments, plugins=[frontend]))
-    sys.exit(_conclude(frontend, code, ktap_to_stdout))
+        if jobs > 1:
+            ended = Parts(folder, progress).run(arguments, jobs)
+        else:
+            frontend = _Frontend(progress)
+            code = int(pytest.main(arguments, plugins=[frontend]))
+            ended = frontend.ended(code)
+    sys.exit(_conclude(folder, ended, ktap_to_stdout))
 
 
 def _given(name: str, *values: object) -> list[str]:
@@ -228,19 +253,12 @@ def _interrupt(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _conclude(frontend: _Frontend, code: int, dialect: Ktap | None) -> int:
-    plugin = frontend.plugin
-    if frontend.errors:
-        sys.stderr.write("vfiospec: the suites cannot be collected\n" + frontend.errors[0] + "\n")
-    if plugin is None or plugin.run.writer is None:
-        if plugin is not None and plugin.problem:
-            sys.stderr.write(f"vfiospec: {plugin.problem}\n")
-        elif plugin is not None and plugin.interrupted:
-            sys.stderr.write(f"vfiospec: {plugin.interrupted}, before anything was judged\n")
-        elif not frontend.errors and code == pytest.ExitCode.NO_TESTS_COLLECTED:
-            sys.stderr.write("vfiospec: no test fits; see --suite and --test\n")
+def _conclude(folder: Path, ended: Ended, dialect: Ktap | None) -> int:
+    if not ended.written:
+        interrupted = ", before anything was judged" if ended.problem == INTERRUPTED else ""
+        if ended.problem:
+            sys.stderr.write(f"vfiospec: {ended.problem}{interrupted}\n")
         return CANNOT_JUDGE
-    folder = plugin.options.out
     judged = read_run(folder / RESULTS_FILE)
     (folder / "junit.xml").write_text(junit(judged))
     (folder / "results.ktap").write_text(ktap(judged))
@@ -249,4 +267,4 @@ def _conclude(frontend: _Frontend, code: int, dialect: Ktap | None) -> int:
     else:
         sys.stdout.write((ktap if dialect is Ktap.KTAP else ktap_kselftest)(judged))
         summary(judged, folder, Console(stderr=True))
-    return code
+    return ended.code

@@ -38,11 +38,11 @@ static void *buffer(size_t size)
 static void look_outside(void)
 {
 	for (size_t i = 0; i < 2 * WATCHED; i++) {
-		long at = i < WATCHED ? (long)i - WATCHED : (long)(in_use + i - WATCHED);
+		long place = i < WATCHED ? (long)i - WATCHED : (long)(in_use + i - WATCHED);
 
-		if (arena[WATCHED + at] != 0x5c)
+		if (arena[WATCHED + place] != 0x5c)
 			printf("  THE KERNEL WROTE OUTSIDE: byte %ld of %zu is %#x\n",
-			       at, in_use, arena[WATCHED + at]);
+			       place, in_use, arena[WATCHED + place]);
 	}
 }
 
@@ -107,9 +107,9 @@ static long unmap(struct memory *memory)
 
 enum { ANONYMOUS, HUGE_PAGES, MEMFD, BELOW_4G };
 
-static long allocate(struct memory *memory, size_t size, int kind, int fill, int guarded)
+static long allocate(struct memory *memory, size_t size, int kind, int fill, int fenced)
 {
-	size_t page = kind == HUGE_PAGES ? 2 << 20 : 4096, edge = guarded ? page : 0;
+	size_t page = kind == HUGE_PAGES ? 2 << 20 : 4096, edge = fenced ? page : 0;
 	int low = kind == BELOW_4G ? MAP_32BIT : 0, fd = -1;
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | low | (kind == HUGE_PAGES ? MAP_HUGETLB : 0);
 	unsigned char *p;
@@ -372,6 +372,8 @@ static long turn(struct process *process)
 {
 	char byte;
 
+	if (!process->pid)
+		return -1; /* there is no such process */
 	return write(process->channel, "", 1) == 1 && read(process->channel, &byte, 1) == 1 ? 0 : -1;
 }
 
@@ -383,6 +385,8 @@ static long pass(struct process *process, int fd)
 				  .msg_controllen = sizeof(control) };
 	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
 
+	if (!process->pid)
+		return -1;
 	head->cmsg_level = SOL_SOCKET;
 	head->cmsg_type = SCM_RIGHTS;
 	head->cmsg_len = CMSG_LEN(sizeof(int));
@@ -410,6 +414,8 @@ static long finish(struct process *process, int number)
 {
 	int status = -1;
 
+	if (!process->pid)
+		return -1;
 	if (number)
 		kill(process->pid, number);
 	else

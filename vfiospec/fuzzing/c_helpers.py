@@ -8,13 +8,13 @@ from pathlib import Path
 
 _SOURCE = Path(__file__).with_name("c_helpers.c")
 _HEADERS = {
-    "dirent.h": r"\bopendir\b", "errno.h": r"\berrno\b", "fcntl.h": r"\bopen\(|\bO_\w+",
+    "dirent.h": r"\bopendir\b", "errno.h": r"\berrno\b", "fcntl.h": r"\b(?:open|fcntl)\(|\bO_\w+",
     "linux/types.h": r"\b__[us]\d+\b", "poll.h": r"\bpoll\(", "pthread.h": r"\bpthread_\w+",
     "setjmp.h": r"\bsig\w*jmp\w*", "signal.h": r"\bSIG[A-Z]+\b|\bkill\(",
     "stdarg.h": r"\bva_list\b",
     "stdio.h": r"\bprintf\b", "stdlib.h": r"\bexit\(", "string.h": r"\b(?:mem|str)\w+\(",
     "sys/eventfd.h": r"\beventfd\(", "sys/ioctl.h": r"\bioctl\(", "sys/mman.h": r"\bm(?:un)?map\(",
-    "sys/resource.h": r"\bsetrlimit\(", "sys/socket.h": r"\bsocketpair\(",
+    "sys/resource.h": r"\bsetrlimit\(", "sys/socket.h": r"\bsocketpair\(|\bshutdown\(|\bmsghdr\b",
     "sys/syscall.h": r"\bSYS_\w+", "sys/uio.h": r"\biovec\b", "sys/wait.h": r"\bwaitpid\(",
     "unistd.h": r"\b(?:close|read|write|fork|access|pread|pwrite|readlink|usleep|syscall)\(",
 }  # fmt: skip

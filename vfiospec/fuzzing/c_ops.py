@@ -2,13 +2,13 @@
 """Each operation of a port as statements of C."""
 
 import resource
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from vfiospec.abi.base import AbiStruct
 from vfiospec.device import ops as o
-from vfiospec.device.ops import AnyOp, Fixup, FixupKind, MemoryKind, Ref, Reply
+from vfiospec.device.ops import AnyOp, Fixup, MemoryKind, Reply
 from vfiospec.fuzzing import c_values as v
+from vfiospec.fuzzing.c_arguments import Arguments, Lines
 from vfiospec.fuzzing.c_world import World
 
 _PROT = {"PROT_READ": 1, "PROT_WRITE": 2, "PROT_EXEC": 4}
@@ -21,19 +21,17 @@ _KINDS = {
     MemoryKind.LOW: "BELOW_4G",
 }  # fmt: skip
 _WORD = (1 << 64) - 1
+_Way = Callable[[Any, Reply | None], Lines]
 _SHOWN = 64  # bytes of an answer that are printed
-Lines = list[str]
 
 
-class Writer:
+class Writer(Arguments):
     """Writes operations. `quiet` in a race: there only what happens counts, a million times."""
 
     def __init__(self, world: World, *, quiet: bool = False) -> None:
-        self.world = world
+        super().__init__(world)
         self.quiet = quiet
-        self.structs: dict[str, type[AbiStruct]] = {}
-        self.requests: dict[str, int] = {}
-        self._write: dict[type[o.Op], Callable[[Any, Reply | None], Lines]] = {
+        self._write: dict[type[o.Op], _Way] = {
             o.Open: self._open, o.Close: self._close, o.Dup: self._dup, o.Ioctl: self._ioctl,
             o.Pread: self._pread, o.Pwrite: self._pwrite, o.Mmap: self._mmap,
             o.Munmap: self._munmap, o.Load: self._load, o.Store: self._store,
@@ -74,79 +72,6 @@ class Writer:
             return []
         return [f"show(arg, {min(len(reply.data), _SHOWN)});"]
 
-    def at(self, ref: Ref) -> str:
-        """A place in memory."""
-        return f"at(&memory_{ref.handle}, {v.number(ref.offset)})"
-
-    def _fixed(self, fixup: Fixup) -> str:
-        if fixup.kind == FixupKind.FD:
-            return self.world.file(fixup.handle)
-        return f"(unsigned long){self.at(Ref(fixup.handle, fixup.addend))}"
-
-    def _argument(
-        self, data: bytes, struct: type[AbiStruct] | None, fixups: Sequence[Fixup]
-    ) -> Lines:
-        """Statements that make `arg`, the buffer of one call."""
-        size = len(data)
-        device = self.world.name(data)
-        if device is not None and not fixups:
-            return [f"char *arg = buffer({size});", "", f"strncpy(arg, {device}, {size});"]
-        if struct is not None and size >= struct.sizeof():
-            fields = self._fields(data, struct, fixups)
-            if fields is not None:
-                return self._structure(struct, fields, data, fixups)
-        if size == 4 and len(fixups) <= 1 and struct is None:  # noqa: PLR2004 -- an int
-            value = int.from_bytes(data, "little", signed=True)
-            shown = self._fixed(fixups[0]) if fixups else v.number(value)
-            return ["int *arg = buffer(sizeof(*arg));", "", f"*arg = {shown};"]
-        lines = [f"unsigned char *arg = buffer({size});", ""]
-        return [*lines, *self._rest(data, fixups, 0)]
-
-    def _fields(
-        self, data: bytes, struct: type[AbiStruct], fixups: Sequence[Fixup]
-    ) -> list[str] | None:
-        values = v.scalars(struct, data)
-        if values is None:
-            return None
-        shown = {n: v.field(struct, n, value) for n, (value, _, _) in values.items()}
-        for fixup in fixups:
-            if fixup.offset >= struct.sizeof():
-                continue
-            size = 4 if fixup.kind == FixupKind.FD else 8
-            names = [m.name for m in struct.members() if (m.offset, m.size) == (fixup.offset, size)]
-            if not names:
-                return None
-            shown[names[0]] = self._fixed(fixup)
-        order = [m.name for m in struct.members()]
-        return [f".{n} = {shown[n]}" for n in order if n in shown]
-
-    def _structure(
-        self, struct: type[AbiStruct], fields: list[str], data: bytes, fixups: Sequence[Fixup]
-    ) -> Lines:
-        name, end = struct.__name__, struct.sizeof()
-        self.structs[name] = struct
-        more = f" + {len(data) - end}" if len(data) > end else ""
-        lines = [f"struct {name} *arg = buffer(sizeof(*arg){more});", ""]
-        if fields:
-            lines += [f"*arg = (struct {name}){{", *(f"\t{field}," for field in fields), "};"]
-        behind = [f for f in fixups if f.offset >= end]
-        return [*lines, *self._rest(data[end:], behind, end)]
-
-    def _rest(self, data: bytes, fixups: Sequence[Fixup], start: int) -> Lines:
-        lines = []
-        for at, piece, same in v.runs(data):
-            place = f"(unsigned char *)arg + {start + at}" if start + at else "arg"
-            if same:
-                lines.append(f"memset({place}, {piece[0]:#x}, {len(piece)});")
-            else:
-                lines.append(f"memcpy({place}, {v.text(piece)}, {len(piece)});")
-        for fixup in fixups:
-            ctype = "__s32" if fixup.kind == FixupKind.FD else "__u64"
-            lines.append(
-                f"*({ctype} *)((unsigned char *)arg + {fixup.offset}) = {self._fixed(fixup)};"
-            )
-        return lines
-
     # -- files
 
     def _open(self, op: o.Open, _: Reply | None) -> Lines:
@@ -173,7 +98,7 @@ class Writer:
         if op.data is None:
             argument = self.at(op.at) if op.at is not None else v.argument(name, op.value & _WORD)
         else:
-            lines = self._argument(op.data, struct, op.fixups)
+            lines = self.argument(op.data, struct, op.fixups)
             argument = "arg"
             if op.at is not None:
                 argument = self.at(op.at)
@@ -208,7 +133,7 @@ class Writer:
         if op.at is not None:
             return [self._transfer("write", op, self.at(op.at), op.size)]
         data = op.data or b""
-        lines = [f"unsigned char *arg = buffer({len(data)});", "", *self._rest(data, (), 0)]
+        lines = [f"unsigned char *arg = buffer({len(data)});", "", *self.rest(data, (), 0)]
         return self._block([*lines, self._transfer("write", op, "arg", len(data))])
 
     def _transfer(self, way: str, op: o.Pread | o.Pwrite, where: str, size: int) -> str:
@@ -269,16 +194,16 @@ class Writer:
     def _mmap(self, op: o.Mmap, _: Reply | None) -> Lines:
         fd = "-1" if op.fd is None else self.world.file(op.fd)
         place = v.number(op.offset) if op.fd is None else self.world.place(op.fd, op.offset)
-        words = [f"&memory_{op.out}", fd, self._number(op.length)]
+        words = [f"&{self.world.memory(op.out)}", fd, self._number(op.length)]
         words += [v.bits(op.prot, _PROT) if op.prot else "PROT_NONE", v.bits(op.flags, _MAP), place]
         return [self.call("mmap", f"map({', '.join(words)})")]
 
     def _munmap(self, op: o.Munmap, _: Reply | None) -> Lines:
-        return [self.call("munmap", f"unmap(&memory_{op.handle})")]
+        return [self.call("munmap", f"unmap(&{self.world.memory(op.handle)})")]
 
     def _alloc(self, op: o.Alloc, _: Reply | None) -> Lines:
         words = [
-            f"&memory_{op.out}",
+            f"&{self.world.memory(op.out)}",
             v.number(op.size),
             _KINDS.get(MemoryKind(op.kind), "ANONYMOUS"),
         ]
@@ -299,7 +224,7 @@ class Writer:
         return self._block([*lines, *self._show(reply, b"")])
 
     def _poke(self, op: o.Poke, _: Reply | None) -> Lines:
-        lines = [f"unsigned char *arg = buffer({len(op.data)});", "", *self._rest(op.data, (), 0)]
+        lines = [f"unsigned char *arg = buffer({len(op.data)});", "", *self.rest(op.data, (), 0)]
         lines.append(self.call("write memory", f"copy({self.at(op.at)}, arg, {len(op.data)})"))
         return self._block(lines)
 
@@ -307,7 +232,7 @@ class Writer:
 
     def _syscall(self, op: o.Syscall, _: Reply | None) -> Lines:
         words = [f"SYS_{op.name}"]
-        words += [self._fixed(a) if isinstance(a, Fixup) else self._word(a) for a in op.args]
+        words += [self.fixed(a) if isinstance(a, Fixup) else self._word(a) for a in op.args]
         return [self.call(op.name, f"syscall({', '.join(words)})")]
 
     def _word(self, value: int) -> str:

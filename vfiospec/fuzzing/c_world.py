@@ -21,6 +21,8 @@ def walk(ops: Iterable[AnyOp]) -> Iterator[AnyOp]:
         yield op
         if isinstance(op, o.In):
             yield from walk(op.ops)
+        elif isinstance(op, o.Trace):
+            yield from walk((*op.ops, *op.after))
         elif isinstance(op, o.Race):
             for program in op.programs:
                 yield from walk(program)
@@ -38,20 +40,12 @@ class World:
         self.memories: set[int] = set()
         self.processes: set[int] = set()
         for op in walk(ops):
-            self._learn(op)
+            self.became(op)
         # A handle that was never made: a program may be cut off from what made it.
         self._used: set[int] = set()
         self._now.clear()
 
     # -- files
-
-    def _learn(self, op: AnyOp) -> None:
-        if isinstance(op, o.Alloc | o.Mmap):
-            self.memories.add(op.out)
-        elif isinstance(op, o.Fork):
-            self.processes.add(op.out)
-        else:
-            self.became(op)
 
     def became(self, op: AnyOp) -> None:
         """Remember what the file is that an operation makes."""
@@ -86,6 +80,16 @@ class World:
         self._used.add(handle)
         kinds = self._kinds.get(handle, {"file"})
         return f"{next(iter(kinds)) if len(kinds) == 1 else 'file'}_{handle}"
+
+    def memory(self, handle: int) -> str:
+        """The variable of a piece of memory."""
+        self.memories.add(handle)
+        return f"memory_{handle}"
+
+    def process(self, handle: int) -> str:
+        """The variable of a second process."""
+        self.processes.add(handle)
+        return f"process_{handle}"
 
     def files(self) -> list[str]:
         """The variables of all files that were spoken of."""

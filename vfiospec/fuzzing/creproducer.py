@@ -9,14 +9,11 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from vfiospec.device import ops as o
-from vfiospec.device.call import errno_name
-from vfiospec.device.ops import AnyOp, Reply
 from vfiospec.device.port import Step
 from vfiospec.device.transcript import Target, TranscriptDevice
 from vfiospec.fuzzing import c_helpers
 from vfiospec.fuzzing import c_values as v
-from vfiospec.fuzzing.c_ops import Writer
+from vfiospec.fuzzing.c_calls import Calls, tabbed
 from vfiospec.fuzzing.c_world import World
 
 _REGION = [
@@ -44,23 +41,17 @@ def reproducer(target: Target, steps: Sequence[Step], title: str = "") -> Reprod
 class _Program:
     def __init__(self, target: Target, steps: Sequence[Step], title: str) -> None:
         self._target, self._steps, self._title = target, steps, title
-        self._world = World(target, [op for op, _ in steps])
-        self._writer = Writer(self._world)
-        self._racer = Writer(self._world, quiet=True)
-        self._racer.share(self._writer)
-        self._functions: list[list[str]] = []
-        self._turns: dict[int, tuple[str, list[str]]] = {}
         self._known = any(reply is not None for _, reply in steps)
-        self._races = self._children = 0
+        self._world = World(target, [op for op, _ in steps])
+        self._calls = Calls(self._world, known=self._known)
 
     def text(self) -> str:
         """All of it."""
-        main = self._sequence(self._steps)
-        for name, lines in self._turns.values():
-            self._functions.append([f"static void {name}(int channel)", "{", *_tabbed(lines), "}"])
+        main = self._calls.sequence(self._steps)
+        functions = self._calls.functions()
         # Functions of second processes and of races may start each other.
-        forward = [f"{function[0]};" for function in self._functions]
-        code = _paragraphs(forward, *self._functions, self._main(main))
+        forward = [f"{function[0]};" for function in functions]
+        code = _paragraphs(forward, *functions, self._main(main))
         variables = self._variables()
         helpers = c_helpers.needed(code + "\n".join(variables))
         body = _paragraphs(
@@ -105,7 +96,7 @@ class _Program:
         words = dict.fromkeys(re.findall(r"\b(?:VFIO|IOMMU)_\w+", re.sub(r'"[^"\n]*"', "", code)))
         numbers = {
             **{n: v.CONSTANTS[n] for n in words if n in v.CONSTANTS},
-            **{n: r for n, r in self._writer.requests.items() if not n.startswith("0x")},
+            **{n: r for n, r in self._calls.writer.requests.items() if not n.startswith("0x")},
         }
         if numbers:
             lines.append(
@@ -113,7 +104,7 @@ class _Program:
             )
             lines += [f"#define {name} {v.number(value)}" for name, value in numbers.items()]
         seen: set[str] = set()
-        for struct in self._writer.structs.values():
+        for struct in self._calls.writer.structs.values():
             text = "\n".join(v.declaration(struct))
             lines += ["", *(text.splitlines() if text not in seen else [])]
             seen.add(text)
@@ -142,137 +133,9 @@ class _Program:
                 lines += [f"\t{name} = argv[{at}];", f"\tbind_to_vfio({name});"]
         lines += ["\tsetvbuf(stdout, NULL, _IOLBF, 0);", ""]
         end = f'\tprintf("{END}\\n");'
-        return [*lines, *_tabbed(body), end, "\treturn 0;", "}"]
-
-    # -- the calls
-
-    def _sequence(self, steps: Sequence[Step], writer: Writer | None = None) -> list[str]:
-        lines: list[str] = []
-        lost = False
-        for op, reply in steps:
-            if reply is not None and reply.fault:
-                lines.append(f"/* not made: {_comment_safe(reply.fault)} */")
-                continue
-            said = self._said(op, reply, lost=lost)
-            lost = lost or reply is None
-            made = self._one(op, reply, writer or self._writer)
-            lines += _commented(made, said)
-        return lines
-
-    def _said(self, op: AnyOp, reply: Reply | None, *, lost: bool) -> str:
-        if reply is None:
-            return "no answer: lost here" if self._known and not lost else ""
-        if isinstance(op, o.In | o.Race | o.Fork):
-            return ""
-        if reply.signal:
-            return f"signal {reply.signal}"
-        if reply.ret < 0:
-            return errno_name(reply.errno)
-        own = (
-            isinstance(op, o.Open | o.Dup | o.Eventfd | o.Mmap | o.Alloc)
-            or getattr(op, "out", None) is not None
-        )
-        spilt = ", WROTE OUTSIDE" if reply.spill else ""
-        return ("done" if own else str(reply.ret)) + spilt
-
-    def _one(self, op: AnyOp, reply: Reply | None, writer: Writer) -> list[str]:
-        match op:
-            case o.Race():
-                return self._race(op)
-            case o.Fork():
-                made = self._fork(op, writer)
-            case o.In():
-                return self._in(op, reply, writer)
-            case o.SendFd():
-                return self._send(op, writer)
-            case o.Wait():
-                made = writer.call("wait", f"finish(&process_{op.process}, {op.signal})")
-            case o.ReceiveFd():
-                made = "/* received where the process takes its turns */"
-            case _:
-                return writer.write(op, reply)
-        return [made]
-
-    def _race(self, op: o.Race) -> list[str]:
-        self._races += 1
-        names = []
-        for at, program in enumerate(op.programs):
-            name = f"race_{self._races}_{at + 1}"
-            names.append(name)
-            body = self._sequence([(each, None) for each in program], self._racer)
-            self._functions.append(
-                [
-                    f"static void *{name}(void *unused)",
-                    "{",
-                    f"\tfor (int round = 0; round < {op.rounds}; round++) {{",
-                    "\t\tpthread_barrier_wait(&barrier);",
-                    *_tabbed(body, 2),
-                    "\t}",
-                    "\treturn unused;",
-                    "}",
-                ]
-            )
-        listed = ", ".join(names)
-        return [
-            "{",
-            f"\tvoid *(*const programs[])(void *) = {{ {listed} }};",
-            "",
-            f"\trace(programs, {len(names)});",
-            "}",
-        ]
-
-    def _fork(self, op: o.Fork, writer: Writer) -> str:
-        self._children += 1
-        name = f"turns_of_process_{op.out}" + (
-            f"_{self._children}" if op.out in self._turns else ""
-        )
-        if op.out in self._turns:  # the handle of an earlier process, which has ended
-            self._turns[-self._children] = self._turns.pop(op.out)
-        self._turns[op.out] = (name, [])
-        return writer.call("fork", f"start(&process_{op.out}, {name})")
-
-    def _send(self, op: o.SendFd, writer: Writer) -> list[str]:
-        fd = self._world.file(op.fd)
-        self._world.became(op)
-        if op.process in self._turns:
-            received = f"keep(&{self._world.file(op.out)}, received(channel));"
-            self._turns[op.process][1].extend(
-                ["wait_turn(channel);", received, "end_turn(channel);"]
-            )
-        return [writer.call("pass a file", f"pass(&process_{op.process}, {fd})")]
-
-    def _in(self, op: o.In, reply: Reply | None, writer: Writer) -> list[str]:
-        turns = self._turns.get(op.process)
-        if turns is None:
-            return [f"/* process {op.process} was never made */"]
-        parts = (
-            reply.parts
-            if reply is not None and len(reply.parts) == len(op.ops)
-            else [None] * len(op.ops)
-        )
-        body = self._sequence(list(zip(op.ops, parts, strict=True)))
-        turns[1].extend(["wait_turn(channel);", *body, "end_turn(channel);"])
-        return [writer.call(f"process {op.process}", f"turn(&process_{op.process})")]
+        return [*lines, *tabbed(body), end, "\treturn 0;", "}"]
 
 
 def _paragraphs(*groups: Sequence[str]) -> str:
     """Groups of lines with one blank line between them; groups of none are left out."""
     return "\n\n".join("\n".join(lines).strip("\n") for lines in groups if lines) + "\n"
-
-
-def _tabbed(lines: Sequence[str], depth: int = 1) -> list[str]:
-    return ["\t" * depth + line if line else "" for line in lines]
-
-
-def _commented(lines: list[str], said: str) -> list[str]:
-    """The lines with a comment behind the call itself."""
-    if not said or not lines:
-        return lines
-    for at in range(len(lines) - 1, -1, -1):
-        if lines[at].lstrip().startswith(("answer(", "ignore(")):
-            return [*lines[:at], f"{lines[at]} /* {said} */", *lines[at + 1 :]]
-    return lines
-
-
-def _comment_safe(text: str) -> str:
-    return text.replace("*/", "* /")

@@ -21,7 +21,7 @@ def inner_lists(op: AnyOp) -> list[tuple[AnyOp, ...]]:
     """The lists of operations an operation is made of."""
     if isinstance(op, o.Race):
         return list(op.programs)
-    return [op.ops] if isinstance(op, o.In) else []
+    return [op.ops] if isinstance(op, o.In | o.Trace) else []
 
 
 def with_inner(op: AnyOp, which: int, ops: tuple[AnyOp, ...]) -> AnyOp:
@@ -29,7 +29,7 @@ def with_inner(op: AnyOp, which: int, ops: tuple[AnyOp, ...]) -> AnyOp:
     if isinstance(op, o.Race):
         programs = (*op.programs[:which], ops, *op.programs[which + 1 :])
         return msgspec.structs.replace(op, programs=programs)
-    return msgspec.structs.replace(op, ops=ops) if isinstance(op, o.In) else op
+    return msgspec.structs.replace(op, ops=ops) if isinstance(op, o.In | o.Trace) else op
 
 
 def simpler(op: AnyOp) -> Iterator[AnyOp]:

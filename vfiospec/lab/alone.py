@@ -46,7 +46,10 @@ def run_alone(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     arguments: Sequence[str] = (),
     deadline: float = 120.0,
 ) -> Alone:
-    """Boot a kernel, run a static program in it, and wait for both to end."""
+    """Boot a kernel, run a static program in it, and wait for both to end.
+
+    The program has half of the deadline; the rest is for the boot and for the last words.
+    """
     # Warnings as well: without an executor nobody reads the kernel's log.
     loud = (*layout.kernel_arguments, "loglevel=7")
     layout = layout.without(models(qemu_binary()))

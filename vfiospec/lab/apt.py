@@ -67,6 +67,15 @@ class Apt:
         """Return the control stanza of the newest version of package."""
         return self._run("apt-cache", "--no-all-versions", "show", package)
 
+    def names(self, prefix: str) -> list[str]:
+        """Return the names of all packages that begin so."""
+        return self._run("apt-cache", "pkgnames", prefix).split()
+
+    def versions(self, package: str) -> list[str]:
+        """Return the versions there are of package, the newest first."""
+        lines = self._run("apt-cache", "madison", package).splitlines()
+        return [line.split("|")[1].strip() for line in lines if line.count("|") > 1]
+
     def locate(self, packages: Sequence[str]) -> list[Deb]:
         """Return the newest files of packages, which are asked of the lists, not of the mirror."""
         out = self._run("apt-get", "download", "--print-uris", *packages)

@@ -106,6 +106,11 @@ class Bench(ABC):
     booted: Booted
     boots: int = 0
 
+    @property
+    def boot(self) -> int:
+        """The number of this boot, from 1."""
+        return self.boots
+
     @abstractmethod
     def start(self) -> None:
         """Bring the kernel up and bind the devices. LabError says why it cannot be done."""
@@ -182,14 +187,19 @@ class VmBench(Bench):
         cpus: int = 1,
         deadline: float = 15.0,
         bits: int = 64,
+        numbers: tuple[int, int] = (0, 1),
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`folder` takes the consoles and the initramfs; `bits` are those of the executor."""
+        """`folder` takes the consoles and the initramfs; `bits` are those of the executor.
+
+        `numbers`: which of how many benches that share the folder this is, to number its boots.
+        """
         self.spec, self.origin = kernel.spec, kernel.origin
         self.kernel = kernel
         self.folder = folder
         self._say = say
         self._bits = bits
+        self._numbers = numbers
         self._vm: Vm | None = None
         self._state: RunState | None = None
         if accel == "kvm":
@@ -202,7 +212,7 @@ class VmBench(Bench):
         self.devices = tuple(BenchDevice(d.name, frozenset(d.roles)) for d in self.topology.device)
         self._machine = Machine(
             image=kernel.image,
-            initramfs=folder / "initramfs.cpio",
+            initramfs=folder / f"initramfs{numbers[0] or ''}.cpio",
             topology=self.topology,
             accel=accel,
             cpus=cpus,
@@ -230,7 +240,7 @@ class VmBench(Bench):
         self._say(f"booting {self.kernel.release} ({self._machine.accel})")
         plan = self.kernel.modules.plan(GUEST_MODULES)
         self._machine.initramfs.write_bytes(initramfs.build(build_executor(bits=self._bits), plan))
-        self._vm = Vm(self._machine, self.folder / f"console-{self.boots}.log")
+        self._vm = Vm(self._machine, self._console)
         self._state.add_process(self._vm.process.pid)
         try:
             self.port = self._vm.wait()
@@ -298,8 +308,17 @@ class VmBench(Bench):
 
     def console(self) -> str:
         """The console of this boot."""
-        path = self.folder / f"console-{self.boots}.log"
-        return path.read_text(errors="replace") if path.exists() else ""
+        return self._console.read_text(errors="replace") if self._console.exists() else ""
+
+    @property
+    def boot(self) -> int:
+        """The number of this boot, which no other bench of this folder has."""
+        one, of = self._numbers
+        return one + 1 + of * (self.boots - 1)
+
+    @property
+    def _console(self) -> Path:
+        return self.folder / f"console-{self.boot}.log"
 
     def abandon(self) -> None:
         """End this boot; `start` begins the next."""

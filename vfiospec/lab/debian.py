@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Debian's kernels: the newest image of a suite, fetched once and kept unpacked in the cache."""
+"""Debian's kernels: the newest image of a suite, fetched once and kept unpacked in the cache.
+
+A suite may hold several versions: `SUITE=7.2` is the newest of those that begin with 7.2.
+"""
 
 import hashlib
 import re
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +26,7 @@ Progress = Callable[[str], None]
 _IMAGE = re.compile(r"linux-image-(?P<release>\d[^\s,:|(]*)")
 _SOURCE = re.compile(r"linux-source-\d[\d.]*")
 _DEPENDS = re.compile(r"^(?:Pre-)?Depends:(?P<value>.*(?:\n[ \t].*)*)", re.MULTILINE)
+_PART = re.compile(r"\d+|\D+")
 _MODULE_FOLDERS = ("usr/lib/modules", "lib/modules")
 
 
@@ -71,16 +75,24 @@ def suite_of_this_machine() -> str:
 def fetch_kernel(suite: str, progress: Progress, *, refresh: bool = False) -> DebianKernel:
     """Return the newest kernel image of suite, from the cache if it was asked for within 24 h.
 
-    refresh asks the mirror in any case. Without a mirror, the newest cached kernel of that suite
-    is used, and progress hears of it. Raises LabError.
+    suite may be SUITE=VERSION. refresh asks the mirror in any case. Without a mirror, the newest
+    cached kernel of that suite is used, and progress hears of it. Raises LabError.
     """
-    record = _obtain(suite, "kernel", _kernel_packages, progress, refresh=refresh)
+    suite, version = _split(suite)
+    record = _obtain(
+        suite, f"kernel{version}", lambda apt: _kernel_packages(apt, version), progress,
+        refresh=refresh,
+    )  # fmt: skip
     return _unpacked_kernel(record)
 
 
 def fetch_source(suite: str, progress: Progress, *, refresh: bool = False) -> DebianSource:
     """Return the newest kernel source of suite. Cached like fetch_kernel. Raises LabError."""
-    record = _obtain(suite, "source", _source_packages, progress, refresh=refresh)
+    suite, version = _split(suite)
+    record = _obtain(
+        suite, f"source{version}", lambda apt: _source_packages(apt, version), progress,
+        refresh=refresh,
+    )  # fmt: skip
     found = sorted((record.path() / "usr/src").glob("linux-source-*.tar.*"))
     if not found:
         msg = f"{record.path()}: no tarball in usr/src; the package changed its layout, give a tree"
@@ -95,8 +107,12 @@ def fetch_package(
 
     Cached like fetch_kernel. Do not write into it. Raises LabError.
     """
-    key = "+".join(names)
-    return _obtain(suite, key, lambda _: list(names), progress, refresh=refresh).path()
+    suite, version = _split(suite)
+    key = "+".join(names) + version
+    return _obtain(
+        suite, key, lambda apt: [_of_version(apt, name, version) for name in names], progress,
+        refresh=refresh,
+    ).path()  # fmt: skip
 
 
 def depends(stanza: str) -> str:
@@ -128,7 +144,43 @@ def source_package(meta_depends: str) -> str | None:
     return match[0] if match else None
 
 
-def _kernel_packages(apt: Apt) -> list[str]:
+def newest_image(names: Iterable[str], version: str) -> str | None:
+    """Return the release of the newest image package whose version begins so; None if none does.
+
+    Images for clouds or real time are no such.
+    """
+    image = re.compile(rf"linux-image-({re.escape(version)}(?![\d])[^-]*(?:-\d+)?-amd64)")
+    releases = [match[1] for name in names if (match := image.fullmatch(name))]
+    return max(releases, key=_natural, default=None)
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    return [(int(p), "") if p.isdigit() else (-1, p) for p in _PART.findall(text)]
+
+
+def _split(suite: str) -> tuple[str, str]:
+    name, equals, version = suite.partition("=")
+    if equals and not re.match(r"\d", version):
+        raise LabError(f"debian:{suite}: behind = stands a version, as in {name}=7.2")
+    return name, version
+
+
+def _of_version(apt: Apt, package: str, version: str) -> str:
+    """Name a package for apt: the newest, or the newest of a version."""
+    if not version:
+        return package
+    fitting = [v for v in apt.versions(package) if re.match(rf"{re.escape(version)}(?!\d)", v)]
+    if not fitting:
+        raise LabError(f"no {package} of a version {version} is in that suite")
+    return f"{package}={fitting[0]}"
+
+
+def _kernel_packages(apt: Apt, version: str) -> list[str]:
+    if version:
+        newest = newest_image(apt.names("linux-image-"), version)
+        if newest is None:
+            raise LabError(f"no kernel image of a version {version} is in that suite")
+        return parts_of_image(newest, depends(apt.show(f"linux-image-{newest}")))
     meta = depends(apt.show(META_PACKAGE))
     release = image_release(meta)
     if release is None:
@@ -137,7 +189,10 @@ def _kernel_packages(apt: Apt) -> list[str]:
     return parts_of_image(release, depends(apt.show(f"linux-image-{release}")))
 
 
-def _source_packages(apt: Apt) -> list[str]:
+def _source_packages(apt: Apt, version: str) -> list[str]:
+    if version:
+        numbers = ".".join(version.split(".")[:2])
+        return [_of_version(apt, f"linux-source-{numbers}", version)]
     meta = depends(apt.show(SOURCE_META_PACKAGE))
     package = source_package(meta)
     if package is None:
@@ -217,9 +272,10 @@ def _fetch(apt: Apt, suite: str, packages: list[str], progress: Progress) -> _Re
         msg = f"debian:{suite}: apt has no file for {', '.join(packages)}; check the names"
         raise LabError(msg)
     files = " ".join(sorted(deb.file for deb in debs))
-    folder = f"packages/{suite}/{packages[0]}-{_digest(files)}"
+    folder = f"packages/{suite}/{packages[0].partition('=')[0]}-{_digest(files)}"
     target = cache_root() / folder
-    version = next(deb.version for deb in debs if deb.file.startswith(f"{packages[0]}_"))
+    first = packages[0].partition("=")[0]
+    version = next(deb.version for deb in debs if deb.file.startswith(f"{first}_"))
     if not target.is_dir():
         size = sum(deb.size for deb in debs) / 1e6
         progress(f"debian:{suite}: fetching {packages[0]} {version} ({size:.0f} MB)")

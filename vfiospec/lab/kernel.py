@@ -13,7 +13,7 @@ from vfiospec.lab.debian import Progress, fetch_kernel, suite_of_this_machine
 from vfiospec.lab.modules import ModuleSet
 
 ACCEPTED = (
-    "a kernel is `debian`, `debian:SUITE`, the path of an x86 bzImage,"
+    "a kernel is `debian`, `debian:SUITE`, `debian:SUITE=VERSION`, the path of an x86 bzImage,"
     " or the path of a built kernel tree"
 )
 

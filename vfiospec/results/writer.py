@@ -76,6 +76,32 @@ class ResultsWriter:
             os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
 
 
+class RecordStream:
+    """Records of one process among several, on their way to the one that writes them down."""
+
+    def __init__(self, fd: int) -> None:
+        """Take over a file descriptor, a pipe's."""
+        self._file = os.fdopen(fd, "wb", buffering=0)
+
+    def write(self, record: Record) -> None:
+        """Send one record, as a line; ResultsError if nobody takes it any more."""
+        self.send(_encode(record))
+
+    def send(self, line: bytes) -> None:
+        """Send any line."""
+        left = memoryview(line + b"\n")
+        try:
+            while left:
+                left = left[self._file.write(left) or 0 :]
+        except OSError as exc:
+            msg = f"whoever asked for these results is gone: {exc.strerror}"
+            raise ResultsError(msg) from exc
+
+    def close(self) -> None:
+        """End the stream."""
+        self._file.close()
+
+
 def _encode(record: Record) -> bytes:
     try:
         return msgspec.json.encode(record)

@@ -49,7 +49,8 @@ WIDTH_64 = rule(
     _ASSIGN,
     answer=(
         Answer(0, "<7.2", "x86-64 has iowrite64; seen from 5.10.262 on"),
-        Answer(EINVAL, ">=7.2", "8 bytes are refused whatever the machine can do; 7.3-rc7 too"),
+        Answer(EINVAL, ">=7.2,<7.3", "8 bytes are refused whatever the machine can do"),
+        Answer(0, ">=7.3", "as before 7.2: 7.3-rc7 still refused, 7.3.4 does not"),
     ),
 )
 

@@ -32,7 +32,7 @@ def gathered(
     tried_alone: str | None = None,
 ) -> Crash:
     """All that is known of a crash of a kernel in a guest."""
-    report = tried.reports[0]
+    report = tried.report
     config = "".join(f"{k}={v}\n" for k, v in kernel.config.items())
     path = topology.known().get(layout.name) or Path(layout.name)
     return Crash(

@@ -34,6 +34,9 @@ class Options:
     require: tuple[str, ...]
     dangerous: bool
     panic_in: str
+    part: int = 0  # which of `parts` equal parts of the tests this process judges
+    parts: int = 1
+    records: int | None = None  # the file descriptor records go to, instead of a results file
 
     @property
     def in_place(self) -> bool:
@@ -48,8 +51,8 @@ def add(parser: pytest.Parser) -> None:
         "--kernel",
         default=None,
         metavar="SOURCE",
-        help="debian, debian:SUITE, a bzImage, a built kernel tree, or host (default: debian, "
-        "host with --device)",
+        help="debian, debian:SUITE[=VERSION], a bzImage, a built kernel tree, or host "
+        "(default: debian, host with --device)",
     )
     group.addoption("--modules", metavar="DIR", help="folder of .ko files that win over others")
     group.addoption("--topology", default="default", metavar="NAME", help="a name or a TOML file")
@@ -95,6 +98,10 @@ def add(parser: pytest.Parser) -> None:
     )
     # A hook of our own tests: the guest panics when the test with this id starts.
     group.addoption("--panic-in", default="", help=argparse.SUPPRESS)
+    # What `vfiospec run --jobs` tells the processes it starts.
+    group.addoption("--part", type=int, default=0, help=argparse.SUPPRESS)
+    group.addoption("--parts", type=int, default=1, help=argparse.SUPPRESS)
+    group.addoption("--records", type=int, default=None, help=argparse.SUPPRESS)
 
 
 def _devices(addresses: list[str]) -> tuple[str, ...]:
@@ -121,6 +128,11 @@ def _words(command: str) -> tuple[str, ...]:
         raise LabError(f"--executor {command}: {e}") from e
 
 
+def default_out(root: Path) -> Path:
+    """Where the results of a run that begins now go, unless it is told."""
+    return root / "reports" / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+
+
 def read(config: pytest.Config) -> Options:
     """Read them back. LabError for values that cannot be."""
     devices = _devices(config.getoption("device"))
@@ -141,14 +153,13 @@ def read(config: pytest.Config) -> Options:
     if devices and config.getoption("dangerous"):
         raise LabError("--dangerous is for guests: it may take the kernel under --device down")
     out = config.getoption("out")
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     return Options(
         kernel=kernel,
         modules=Path(modules).absolute() if modules else None,
         topology=config.getoption("topology"),
         devices=devices,
         executor=executor,
-        out=Path(out) if out else config.rootpath / "reports" / stamp,
+        out=Path(out) if out else default_out(config.rootpath),
         accel=config.getoption("accel"),
         bits=config.getoption("bits"),
         cpus=config.getoption("cpus"),
@@ -157,4 +168,7 @@ def read(config: pytest.Config) -> Options:
         require=tuple(config.getoption("require")),
         dangerous=config.getoption("dangerous"),
         panic_in=config.getoption("panic_in"),
+        part=config.getoption("part"),
+        parts=config.getoption("parts"),
+        records=config.getoption("records"),
     )

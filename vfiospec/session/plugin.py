@@ -38,6 +38,7 @@ class Progress(Protocol):
 
 PROGRESS = pytest.StashKey[Progress]()
 CANNOT_JUDGE = 2
+INTERRUPTED = "Ctrl-C"
 
 
 class SuitePlugin:
@@ -93,6 +94,15 @@ class SuitePlugin:
             other = seen.setdefault(test_id(item), item.nodeid)
             if other != item.nodeid:
                 raise pytest.UsageError(f"{item.nodeid} and {other} have the id {test_id(item)}")
+        self._keep_part(items)
+
+    def _keep_part(self, items: list[pytest.Item]) -> None:
+        """Keep every so-manieth test: neighbours take about as long as each other."""
+        options = self.options
+        others = [i for n, i in enumerate(items) if n % options.parts != options.part]
+        if others:
+            self.config.hook.pytest_deselected(items=others)
+            items[:] = items[options.part :: options.parts]
 
     # -- the run
 
@@ -109,7 +119,7 @@ class SuitePlugin:
             self.problem = str(e)
             pytest.exit(str(e), returncode=CANNOT_JUDGE)
         except KeyboardInterrupt:
-            self.interrupted = "Ctrl-C"
+            self.interrupted = INTERRUPTED
             raise
 
     def _end(self) -> None:
@@ -132,13 +142,8 @@ class SuitePlugin:
         writer.close()
 
     def exit_code(self) -> int:
-        """0: nothing unexpected. 1: something was. 2: this could not be judged."""
-        judged = sum(self.counts.values()) - self.counts["skipped"]
-        if self.interrupted or not judged:
-            return CANNOT_JUDGE
-        if any(self.counts[name] for name in model.UNEXPECTED):
-            return 1
-        return CANNOT_JUDGE if self.problem else 0
+        """What a run that counted this must end with."""
+        return exit_code(self.counts, interrupted=self.interrupted, problem=self.problem)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -277,7 +282,7 @@ class SuitePlugin:
         self.run.write(
             judged.record(
                 model.DeviceRef(name=device.name, bdf=device.bdf) if device else None,
-                self.run.bench.boots,
+                self.run.bench.boot,
                 self.run.elapsed(),
                 rerun_line(self._target_options(), judged.item.nodeid),
             )
@@ -300,6 +305,16 @@ class SuitePlugin:
             return ["--kernel", "host", *out]
         modules = ["--modules", str(options.modules)] if options.modules else []
         return ["--kernel", options.kernel, *modules, "--topology", options.topology]
+
+
+def exit_code(counts: Counter[str], *, interrupted: str | None, problem: str | None) -> int:
+    """0: nothing unexpected. 1: something was. 2: this could not be judged."""
+    judged = sum(counts.values()) - counts["skipped"]
+    if interrupted or not judged:
+        return CANNOT_JUDGE
+    if any(counts[name] for name in model.UNEXPECTED):
+        return 1
+    return CANNOT_JUDGE if problem else 0
 
 
 def suites_asked_for(config: pytest.Config) -> bool:

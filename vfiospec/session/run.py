@@ -18,12 +18,22 @@ from vfiospec.lab.bench import Bench, BenchDevice, InPlaceBench, VmBench
 from vfiospec.lab.kernel import resolve
 from vfiospec.lab.qemu import Vm
 from vfiospec.results import model
-from vfiospec.results.writer import ResultsWriter
+from vfiospec.results.writer import RecordStream, ResultsWriter
 from vfiospec.rules.model import kernel_version
 from vfiospec.session.health import HealthMonitor
 from vfiospec.session.options import Options
 
 _CONSOLE_LINES = 60  # of a dead guest's console, kept with the test that killed it
+
+
+def prepare(out: Path) -> None:
+    """Make the folder of a run. LabError if it cannot be, or holds one."""
+    if (out / model.RESULTS_FILE).exists():
+        raise LabError(f"{out} already holds a run: choose another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise LabError(f"--out {out}: {e.strerror}") from e
 
 
 class Run:
@@ -53,7 +63,7 @@ class Run:
         self._spoilt = ""
         self._wanted_boots = 1
         self.health: HealthMonitor | None = None
-        self.writer: ResultsWriter | None = None
+        self.writer: ResultsWriter | RecordStream | None = None
         self.listeners: list[Callable[[model.Record], None]] = []
 
     # -- the bench
@@ -83,21 +93,21 @@ class Run:
     def begin(self, planned: int) -> None:
         """Boot, bind, and open the results file. LabError if nothing can be judged."""
         options = self.options
-        if (options.out / model.RESULTS_FILE).exists():
-            raise LabError(f"{options.out} already holds a run: choose another --out")
-        try:
-            options.out.mkdir(parents=True, exist_ok=True)
-        except OSError as e:
-            raise LabError(f"--out {options.out}: {e.strerror}") from e
+        if options.records is None:
+            prepare(options.out)
         if self._layout is not None:
             kernel = resolve(options.kernel, options.modules, self._say)
             self._say(f"{kernel.spec}: {kernel.origin}")
             self._bench = VmBench(
                 kernel, self._layout, options.out, accel=options.accel, cpus=options.cpus,
-                deadline=options.deadline, bits=options.bits, say=self._say,
+                deadline=options.deadline, bits=options.bits, numbers=(options.part, options.parts),
+                say=self._say,
             )  # fmt: skip
         self.bench.start()
-        self.writer = ResultsWriter(options.out / model.RESULTS_FILE)
+        if options.records is None:
+            self.writer = ResultsWriter(options.out / model.RESULTS_FILE)
+        else:
+            self.writer = RecordStream(options.records)
         self.write(self._header(planned))
         self._booted(None)
 
@@ -111,7 +121,7 @@ class Run:
         bench.port.steps.clear()
         self.write(
             model.Boot(
-                n=bench.boots,
+                n=bench.boot,
                 release=bench.booted.release,
                 seconds=bench.booted.seconds,
                 reason=reason,

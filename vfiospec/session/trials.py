@@ -23,6 +23,7 @@ from vfiospec.lab.topology import Topology
 
 _LOG = 60_000  # a handle that no program uses: theirs begin at 1, of second processes at 65,536
 _SEEK_END = 2
+_LAST_WORDS = 40  # lines
 _SETTLE = 100  # ms for what the kernel puts off: work queues, RCU
 _MARKING = (o.Rlimit, o.WriteFile)
 _MARKING_CALLS = {
@@ -38,6 +39,13 @@ class Tried:
     steps: list[Step] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
     console: str = ""
+
+    @property
+    def report(self) -> Report:
+        """What the kernel said of it; where it died in silence, its last words."""
+        if self.reports:
+            return self.reports[0]
+        return Report(self.title or "", "lost", self.console.splitlines()[-_LAST_WORDS:])
 
 
 class TrialGround:
@@ -65,8 +73,9 @@ class TrialGround:
         self.bench.stop()
 
     def devices(self) -> list[TranscriptDevice]:
-        """Where the devices lie in the guest; boots it if need be."""
-        self._ensure_up()
+        """Where the devices lie in the guest, which is the same in every boot."""
+        if not self.bench.boots:
+            self._ensure_up()
         return [TranscriptDevice(d.name, d.bdf, d.group) for d in self.bench.devices]
 
     def target(self, test: str) -> Target:

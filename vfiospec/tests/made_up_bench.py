@@ -29,9 +29,9 @@ class MadeUpBench(Bench):
 
     def __init__(
         self, kernel: object, layout: Topology, folder: Path, *, say: Callable[[str], None],
-        accel: str, cpus: int, deadline: float, bits: int,
+        accel: str, cpus: int, deadline: float, bits: int, numbers: tuple[int, int],
     ) -> None:  # fmt: skip
-        del kernel, folder, say, accel, cpus, deadline, bits
+        del kernel, folder, say, accel, cpus, deadline, bits, numbers
         self.topology = layout
         self.devices = tuple(BenchDevice(d.name, frozenset(d.roles)) for d in layout.device)
 

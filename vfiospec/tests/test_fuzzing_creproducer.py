@@ -67,6 +67,7 @@ VFIO_OPS: list[AnyOp] = [
     o.Race(((o.Ioctl(3, vfio.VFIO_DEVICE_RESET), o.Dup(8, 3), o.Close(8)),
             (o.Pread(3, 4, CONFIG),)), 100),
     o.Dup(9, 3),
+    o.Trace((o.Eventfd(50), o.Alloc(51, 4096), o.Ioctl(3, vfio.VFIO_DEVICE_RESET)), first=50),
     o.Close(3),
 ]  # fmt: skip
 
@@ -134,6 +135,16 @@ def test_every_operation_is_covered() -> None:
     assert set(o.OPS.values()) - used == {o.ReceiveFd}
 
 
+def test_no_operation_takes_along_what_it_does_not_use(tmp_path: Path) -> None:
+    """One of each kind, alone, is a program without a warning."""
+    alone = {type(op): op for op in (*VFIO_OPS, *PLAIN_OPS)}
+    for number, op in enumerate(alone.values()):
+        (tmp_path / f"{number}.c").write_text(reproducer(TARGET, [(op, None)]).text)
+    words = ["gcc", "-fsyntax-only", "-Wall", "-Werror", *map(str, tmp_path.iterdir())]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[:2000]
+
+
 def test_a_program_of_vfio_calls(tmp_path: Path) -> None:
     """It builds, names what the header names, and asks for its devices."""
     text = reproducer(TARGET, [(op, None) for op in VFIO_OPS], "KASAN: a title").text
@@ -154,6 +165,8 @@ def test_a_program_of_vfio_calls(tmp_path: Path) -> None:
         "memset((unsigned char *)arg + 24, 0xa5, 256);",
         "pread(device_3, arg, 4, REGION(VFIO_PCI_CONFIG_REGION_INDEX, 4))",
         "for (int round = 0; round < 100; round++) {",
+        'answer("munmap", unmap(&memory_51));',
+        'answer("close event_50", close_file(&event_50));',
     ):
         assert words in text
     asked = subprocess.run([program], capture_output=True, text=True, check=False)

@@ -124,7 +124,7 @@ ONE_OF_EACH = [
             "Call Trace:\n __schedule+0x1/0x2\n schedule+0x1/0x2\n"
             " vfio_unregister_group_dev+0x1/0x2\n"
         ),
-        "hung task in vfio_unregister_group_dev",
+        "task hung in vfio_unregister_group_dev",
     ),
     (
         (
@@ -139,7 +139,7 @@ ONE_OF_EACH = [
             "vfiospec: stuck in [<0>] wait_for_completion+0x1/0x2\n"
             "vfiospec: stuck in [<0>] vfio_unregister_group_dev+0x98/0x1a0 [vfio]\n"
         ),
-        "hang in vfio_unregister_group_dev",
+        "task hung in vfio_unregister_group_dev",
     ),
     (
         (
@@ -162,7 +162,9 @@ ONE_OF_EACH = [
 ]
 
 
-@pytest.mark.parametrize(("console", "title"), ONE_OF_EACH, ids=[t for _, t in ONE_OF_EACH])
+@pytest.mark.parametrize(
+    ("console", "title"), ONE_OF_EACH, ids=[f"{n}-{t}" for n, (_, t) in enumerate(ONE_OF_EACH)]
+)
 def test_a_report_has_one_title(console: str, title: str) -> None:
     """From a console as from a kernel log, whose lines have other stamps."""
     assert [one.title for one in titles.find_reports(console)] == [title]

@@ -51,7 +51,7 @@ def test_a_tree_built_in_place_is_refused_with_what_to_do(tmp_path: Path, name: 
 
 @pytest.mark.parametrize("spec", ["debian", "nowhere", "debian-trixie"])
 def test_what_is_nowhere_is_refused_with_what_is_accepted(spec: str) -> None:
-    with pytest.raises(LabError, match=f"{spec}: no such file; a source is `debian:SUITE`"):
+    with pytest.raises(LabError, match=f"{spec}: no such file; a source is `debian:SUITE"):
         _open(spec)
 
 

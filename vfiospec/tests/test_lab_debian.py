@@ -60,6 +60,34 @@ def test_an_empty_image_brings_its_parts() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("version", "release"),
+    [
+        ("7.2", "7.2.12+deb13-amd64"),
+        ("7.2.9", "7.2.9+deb13-amd64"),
+        ("7.2.1", None),
+        ("6.1", "6.1.0-56-amd64"),
+        ("7", "7.2.12+deb13-amd64"),
+        ("8", None),
+    ],
+)
+def test_the_newest_image_of_a_version(version: str, release: str | None) -> None:
+    """Numbers count as numbers and end where they end; other flavours are passed over."""
+    names = [
+        *("linux-image-7.2.9+deb13-amd64", "linux-image-7.2.12+deb13-amd64"),
+        *("linux-image-7.2.13+deb13-cloud-amd64", "linux-image-7.2.14+deb13-amd64-dbg"),
+        *("linux-image-6.1.0-9-amd64", "linux-image-6.1.0-56-amd64", "linux-image-amd64"),
+        "linux-image-6.1.0-57-rt-amd64",
+    ]
+    assert debian.newest_image(names, version) == release
+
+
+def test_what_stands_behind_the_equals_sign_is_a_version() -> None:
+    """Before anything is fetched."""
+    with pytest.raises(LabError, match="debian:trixie=new: behind = stands a version"):
+        debian.fetch_kernel("trixie=new", lambda _: None)
+
+
 def test_an_unknown_suite_is_refused_with_the_known_ones() -> None:
     """Before anything is fetched."""
     with pytest.raises(LabError, match="potato: unknown suite; known are bullseye, bookworm"):

@@ -11,7 +11,7 @@ from pathlib import Path
 from vfiospec.lab.cache import LabError, atomic_dir, cache_root, locked
 from vfiospec.lab.debian import Progress, fetch_source
 
-ACCEPTED = "a source is `debian:SUITE`, a tarball of Linux, or the path of a source tree"
+ACCEPTED = "a source is `debian:SUITE[=VERSION]`, a tarball of Linux, or the path of a source tree"
 # Whichever of these is there, kbuild refuses to build outside of that tree.
 _BUILT_IN_PLACE = (".config", "include/config", "arch/x86/include/generated")
 _MAKEFILE = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) *=[ \t]*(.*)$", re.MULTILINE)
