@@ -483,6 +483,8 @@ class LocalExecutor:
             os.close(fd)
         self._before = None if op.sweep else self._before
         self.run(op.after)
+        if op.watch is not None:
+            parts += (self.execute(o.Drain(op.watch)),)
         return Reply(released, data=b"", values=(len(strays), 0), parts=parts)
 
     # -- second processes

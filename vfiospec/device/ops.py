@@ -329,6 +329,7 @@ class Trace(Op, frozen=True, array_like=True, tag=30):
     is what KCOV noted, from the first operation to the last close; `ret` counts the handles given
     up, `values` are the files no handle stood for and what KCOV counted. Such files are looked for,
     and closed, where `sweep` says so: those of this program, and of all since the last sweep.
+    With `watch`, the kernel's log, there is one more part: what a Drain of it gives then.
     Coverage is that of this process alone, and only the executor in C has it.
     """
 
@@ -338,6 +339,7 @@ class Trace(Op, frozen=True, array_like=True, tag=30):
     mode: int = TraceMode.PLAIN
     keep: U64 = MAX_BUFFER
     sweep: bool = True
+    watch: Handle | None = None
 
     def allowance(self) -> float:
         """The sum of what its operations may take."""

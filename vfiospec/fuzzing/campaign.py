@@ -15,7 +15,7 @@ from vfiospec.device.port import Port, Step, TargetLostError
 from vfiospec.fuzzing import codec
 from vfiospec.fuzzing.avoid import Avoided
 from vfiospec.fuzzing.bundle import slug
-from vfiospec.fuzzing.guest import Figures, Find, Guest, Monitor, Outcome, Seen
+from vfiospec.fuzzing.guest import Figures, Find, Guest, Monitor, Outcome
 from vfiospec.fuzzing.journal import Journal
 from vfiospec.fuzzing.materialise import materialise
 from vfiospec.fuzzing.model import Program, World
@@ -23,8 +23,8 @@ from vfiospec.fuzzing.oracle import judge, may_leave
 from vfiospec.fuzzing.target import FIRST_HANDLE, Target, build_world
 from vfiospec.fuzzing.titles import find_reports, title_of
 
-# Reports after which a kernel goes on as before, and reports the next one too.
-_MILD = frozenset({"UBSAN"})
+# Reports after which a kernel goes on as before, and reports another one too.
+_MILD = frozenset({"UBSAN", "WARNING"})
 KEEP = 512  # bytes of each answer that come back
 
 
@@ -95,18 +95,18 @@ class Campaign:
         self._journal.write(wanted)
         try:
             outcomes = self._execute(wanted, self.mode if mode is None else mode)
-            health = self._monitor.look()
         except TargetLostError as e:
             why = self.guest.why_lost(e)
             self._harm(wanted, why, self.guest.console())
             return []
         self.figures.executions += len(wanted)
-        if health.trouble:
-            self._complaint(wanted, health)
         for outcome in outcomes:
             self._judge(outcome, alone=len(outcomes) == 1)
         if len(outcomes) > 1:
             self._look_for_files(outcomes)
+        for outcome in outcomes:
+            if outcome.log and self._complaint(outcome):
+                break  # it is another boot by now
         return outcomes
 
     def _look_for_files(self, outcomes: Sequence[Outcome]) -> None:
@@ -130,8 +130,9 @@ class Campaign:
     def _execute(self, programs: Sequence[Program], mode: TraceMode) -> list[Outcome]:
         made = [materialise(p, self.world) for p in programs]
         last = len(made) - 1  # files nobody stands for are looked for once in a batch
+        log = self._monitor.log
         traces = [
-            Trace(tuple(m.ops), tuple(m.after), self.world.first, mode, KEEP, n == last)
+            Trace(tuple(m.ops), tuple(m.after), self.world.first, mode, KEEP, n == last, log)
             for n, m in enumerate(made)
         ]
         replies = self.guest.port.exchange(traces)
@@ -139,27 +140,22 @@ class Campaign:
 
     # -- what it complained of
 
-    def _complaint(self, batch: Sequence[Program], health: Seen) -> None:
-        """A report that came without a death."""
+    def _complaint(self, outcome: Outcome) -> bool:
+        """Judge what the kernel logged; whether it had to be booted again."""
+        health = self._monitor.read(outcome.log)
+        if not health.trouble:
+            return False
         words = "\n".join(health.log)
         reports = find_reports(words)
-        if not reports or any(r.kind not in _MILD for r in reports):
-            # A kernel that reported this once may be broken, or silent from now on.
-            self.guest.abandon()
-            self._harm(batch, health.trouble[0], words)
-            return
-        fresh = {r.title for r in reports} - self.figures.titles.keys()
-        for title in {r.title for r in reports} - fresh:
-            self.figures.titles[title] += 1
-        if not fresh:
-            return
-        self._say(f"{health.trouble[0]}; looking for the program")
-        for program in batch:
-            bad = self._step_by_step(program)
-            if bad is not None:
-                self._keep(health.trouble[0], bad[1], program, bad[0])
-                return
-        self._keep(health.trouble[0], words, (), -1)
+        if reports and all(r.kind in _MILD for r in reports):
+            # It goes on as before, and says so once in a boot: there is nothing to avoid.
+            for title in {r.title for r in reports}:
+                self._found(title, words, outcome.program, len(outcome.program))
+            return False
+        # A kernel that reported anything else once may be broken, or silent from now on.
+        self.guest.abandon()
+        self._harm([outcome.program], health.trouble[0], words)
+        return True
 
     # -- what killed it
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from vfiospec.device.ops import Reply
+from vfiospec.device.ops import Handle, Reply
 from vfiospec.device.port import Port, TargetLostError
 from vfiospec.fuzzing.maker import Concrete
 from vfiospec.fuzzing.model import Program
@@ -14,10 +14,19 @@ from vfiospec.fuzzing.target import Placed
 
 
 class Monitor(Protocol):
-    """Reads a kernel's log and taint: vfiospec.session.health.HealthMonitor is one."""
+    """Reads a kernel's log: vfiospec.session.health.HealthMonitor is one."""
+
+    @property
+    def log(self) -> Handle | None:
+        """The handle of the log; None where it is hidden."""
+        ...
 
     def look(self) -> "Seen":
         """What is new."""
+        ...
+
+    def read(self, records: bytes) -> "Seen":
+        """What some records of the log say."""
         ...
 
 
@@ -57,7 +66,12 @@ class Outcome:
     @property
     def replies(self) -> Sequence[Reply]:
         """The answers, one for each operation."""
-        return self.trace.parts
+        return self.trace.parts[: len(self.made.ops)]
+
+    @property
+    def log(self) -> bytes:
+        """What the kernel logged meanwhile."""
+        return self.trace.parts[-1].bytes if len(self.trace.parts) > len(self.made.ops) else b""
 
 
 @dataclass(frozen=True)

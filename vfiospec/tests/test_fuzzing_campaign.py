@@ -42,7 +42,7 @@ class Health:
 
     @property
     def trouble(self) -> list[str]:
-        return [line for line in self.log if line.startswith(("WARNING", "UBSAN"))]
+        return [line for line in self.log if line.startswith(("BUG", "UBSAN"))]
 
 
 @dataclass
@@ -52,14 +52,15 @@ class MadeUpGuest:
     devices: Sequence[Placed] = (Placed(),)
     can_restart: bool = True
     starts: int = 0
-    log: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    log: int | None = 9
     port: Port = field(init=False)
     unfound: bool = False  # does not die twice
     noise: str = "WARNING: CPU: 0 PID: 1 at x.c:1 vfio_made_up+0x1/0x2"
 
     def start(self) -> None:
         self.starts += 1
-        self.log = []
+        self.lines = []
         self.port = MadeUpPort(self.answer)
 
     def answer(self, op: AnyOp) -> Reply:
@@ -67,12 +68,15 @@ class MadeUpGuest:
             parts = tuple(self.answer(each) for each in op.ops)
             values = {int(each.value) for each in op.ops if isinstance(each, o.Ioctl)}
             been = b"".join(v.to_bytes(4, "little") for v in sorted(values) if v < 1 << 32)
+            if op.watch is not None:
+                text, self.lines = "".join(f"4,1,1,-;{x}\n" for x in self.lines), []
+                parts += (Reply(0, data=text.encode()),)
             return Reply(0, data=been, values=(0, 0), parts=parts)
         if isinstance(op, o.Ioctl) and op.value == 666:
             if not self.unfound or self.starts == 1:
                 raise TargetLostError("the executor is gone", [op])
         elif isinstance(op, o.Ioctl) and op.value == 777:
-            self.log += [self.noise, "Call Trace:"]
+            self.lines += [self.noise, "Call Trace:"]
         return Reply()
 
     def monitor(self, port: Port) -> "MadeUpGuest":
@@ -80,8 +84,11 @@ class MadeUpGuest:
         return self
 
     def look(self) -> Health:
-        seen, self.log = Health(self.log), []
+        seen, self.lines = Health(self.lines), []
         return seen
+
+    def read(self, records: bytes) -> Health:
+        return Health([x.partition(";")[2] for x in records.decode().splitlines()])
 
     def stop(self) -> None: ...
 
@@ -148,18 +155,19 @@ def test_a_death_is_found_out_and_the_campaign_goes_on(begin: Begin) -> None:
 
 
 def test_a_report_without_a_death_is_found_out_too(begin: Begin) -> None:
-    made = begin(MadeUpGuest())
-    made.run([(HARMLESS,), (NOISY,)])
+    made = begin(MadeUpGuest(noise="BUG: KASAN: slab-use-after-free in vfio_x+0x1/0x2"))
+    made.run([(HARMLESS,), (HARMLESS, NOISY)])
     (find,) = made.finds
-    assert find.program == (NOISY,)
-    assert find.title.startswith("WARNING")
+    assert find.program == (HARMLESS, NOISY)
+    assert find.step == 1
+    assert find.title.startswith("KASAN")
+    assert made.figures.reboots == 2, "one to look closer, one to go on"
 
 
-def test_a_mild_report_takes_no_boot_and_is_looked_for_once(begin: Begin) -> None:
+def test_a_mild_report_takes_no_boot_and_is_kept_once(begin: Begin) -> None:
     guest = MadeUpGuest(noise="UBSAN: shift-out-of-bounds in drivers/vfio/x.c:1:2")
     made = begin(guest)
     made.run([(HARMLESS,), (NOISY,)])
-    made.avoided.patterns.clear()
     made.run([(HARMLESS, NOISY)])
     (find,) = made.finds
     assert find.program == (NOISY,)

@@ -165,12 +165,12 @@ static int close_strays(void)
 }
 
 // Runs an encoded array of operations; `answers` takes their replies, cut to `keep` bytes.
-static bool run_all(struct reader *r, struct writer *answers, uint64_t keep)
+static bool run_all(struct reader *r, struct writer *answers, uint64_t keep, uint32_t more)
 {
 	uint32_t n = get_array(r);
 
 	if (answers)
-		put_array(answers, n);
+		put_array(answers, n + more);
 	for (; n && !r->broken; n--) {
 		struct result one = { 0 };
 		struct reader whole = *r;
@@ -200,7 +200,8 @@ void op_trace(struct reader *r, struct result *res)
 	enum mode mode;
 	uint64_t keep, made = 0;
 	size_t size = 0;
-	bool sweep;
+	bool sweep, watched;
+	uint32_t watch;
 
 	skip(r, 0);
 	after = *r;
@@ -209,6 +210,8 @@ void op_trace(struct reader *r, struct result *res)
 	mode = get_int(r);
 	keep = get_int(r);
 	sweep = get_int(r);
+	watched = !is_nil(r);
+	watch = watched ? get_int(r) : 0;
 	if (r->broken)
 		return;
 	if (mode > COMPARISONS) {
@@ -221,7 +224,7 @@ void op_trace(struct reader *r, struct result *res)
 	answers.len = 0;
 	if (mode)
 		__atomic_store_n(&cover[0], 0, __ATOMIC_RELAXED);
-	if (!run_all(&ops, &answers, keep)) {
+	if (!run_all(&ops, &answers, keep, watched)) {
 		r->broken = true;
 		return;
 	}
@@ -231,7 +234,14 @@ void op_trace(struct reader *r, struct result *res)
 		size = mode == ADDRESSES ? unique_addresses((uint32_t *)seen) : unique_comparisons(seen);
 	}
 	value(res, sweep ? close_strays() : 0);
-	run_all(&after, NULL, 0);
+	run_all(&after, NULL, 0, 0);
+	if (watched) {
+		struct result log = { 0 };
+
+		drain(watch, 65536, &log);
+		put_result(&answers, &log);
+		clear_result(&log);
+	}
 	give(res, (uint8_t *)seen, size);
 	value(res, made);
 	res->parts = answers.buf;

@@ -28,6 +28,7 @@ void op_syscall(struct reader *r, struct result *res);
 void op_ioctl32(struct reader *r, struct result *res);
 void op_rlimit(struct reader *r, struct result *res);
 void op_drain(struct reader *r, struct result *res);
+void drain(uint32_t id, uint64_t limit, struct result *res);
 void op_fork(struct reader *r, struct result *res);
 void op_in(struct reader *r, struct result *res);
 void op_send_fd(struct reader *r, struct result *res);
