@@ -75,7 +75,8 @@ def _before(of: Mail) -> list[str]:
 
 
 def _kernel(of: Mail) -> list[str]:
-    facts = [f"Kernel:  {of.version or of.release}"]
+    version = re.sub(r" \([^()]*@[^()]*\)", "", of.version)  # who built it is nobody's business
+    facts = [f"Kernel:  {version or of.release}"]
     facts += [f"Source:  {of.origin}; its configuration is attached"] if of.origin else []
     if of.qemu:
         facts.append(f"Machine: QEMU {of.qemu}, q35 with intel-iommu, topology {of.topology!r}")

@@ -43,7 +43,8 @@ def gathered(
         kind=report.kind,
         target=msgspec.structs.replace(
             target,
-            kernel=target.kernel or kernel.spec,
+            # Where a tree lies on this machine says nothing to anybody else.
+            kernel=kernel.tree.name if kernel.tree else target.kernel or kernel.spec,
             topology=target.topology or layout.name,
         ),
         steps=tried.steps,

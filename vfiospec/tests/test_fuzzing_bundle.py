@@ -35,7 +35,7 @@ def crash(**changes: object) -> bundle.Crash:
         "steps": [(OPS[0], Reply(4)), (OPS[1], Reply(5)), (OPS[2], None)],
         "report": "BUG: KASAN: ...\n vfio_pci_x+0x1/0x2 drivers/vfio/pci/vfio_pci_core.c:12",
         "console": "all of it", "when": "2026-11-26T02:00:00Z", "config": "CONFIG_VFIO=m\n",
-        "topology": "description = 'x'\n", "version": "7.3.4-fuzz (a@b)", "qemu": "7.2",
+        "topology": "description = 'x'\n", "version": "7.3.4-fuzz (a@b) #1", "qemu": "7.2",
         "alone": TITLE,
     }  # fmt: skip
     return bundle.Crash(**{**facts, **changes})  # type: ignore[arg-type]
@@ -88,7 +88,7 @@ def test_who_the_mail_is_for(tmp_path: Path, *, dangerous: bool) -> None:
     assert (f"To: {SECURITY}" in head, "NOT FOR A PUBLIC LIST" in head) == (dangerous, dangerous)
     assert ("Cc:" in head, "get_maintainer.pl -f drivers/vfio/pci" in head) == (not dangerous,) * 2
     for words in ("gcc -static", "./reproducer E1000E", "e1000e at 0000:00:14.0",
-                  "7.3.4-fuzz (a@b)",
+                  "Kernel:  7.3.4-fuzz #1",
                   "vfio_pci_core.c:12", "VFIO_DEVICE_RESET(device 2",
                   "Run by itself in a fresh boot", "QEMU 7.2"):  # fmt: skip
         assert words in body
