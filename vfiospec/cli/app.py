@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vfiospec import __version__
-from vfiospec.cli import abi, bisect, kernels, machine, replay, report, rules, run
+from vfiospec.cli import abi, bisect, fuzz, kernels, machine, replay, report, rules, run
 from vfiospec.device.transcript import TranscriptError
 from vfiospec.lab import LabError
 from vfiospec.layout import LayoutError
@@ -35,6 +35,7 @@ app.add_typer(abi.app, name="abi")
 app.add_typer(rules.app, name="rules")
 app.add_typer(kernels.app, name="kernels")
 app.add_typer(report.app, name="report")
+app.add_typer(fuzz.app, name="fuzz")
 
 
 def _version(value: bool) -> None:  # noqa: FBT001 -- typer calls it so

@@ -82,6 +82,7 @@ class LocalExecutor:
         self._base = ctypes.addressof(self._arena)
         self._buffer_at = self._base + CANARY
         self._toucher: Toucher | None = None
+        self._before: set[int] | None = None  # files open while no program runs
         self._do: dict[type[Op], Callable[[Any], Reply]] = {
             o.Open: self._open, o.Close: self._close, o.Dup: self._dup, o.Ioctl: self._ioctl,
             o.Pread: self._pread, o.Pwrite: self._pwrite, o.Mmap: self._mmap,
@@ -92,7 +93,7 @@ class LocalExecutor:
             o.ReadLink: self._read_link, o.Syscall: self._syscall, o.Fork: self._fork,
             o.In: self._in, o.SendFd: self._send_fd, o.ReceiveFd: self._receive_fd,
             o.Wait: self._wait, o.Race: self._race, o.Rlimit: self._rlimit, o.Drain: self._drain,
-            o.Ioctl32: self._ioctl32,
+            o.Ioctl32: self._ioctl32, o.Trace: self._trace,
         }  # fmt: skip
 
     def execute(self, op: Op) -> Reply:
@@ -117,19 +118,21 @@ class LocalExecutor:
 
     def close(self) -> None:
         """Close every file, unmap every mapping, end every second process."""
-        for process in self._processes.values():
-            process.channel.close()
+        self._release_from(0)
+
+    def _release_from(self, first: int) -> int:
+        held = [h for h in (*self._processes, *self._mappings, *self._fds) if h >= first]
+        for handle in sorted(held):
+            if process := self._processes.pop(handle, None):
+                process.channel.close()
+                with contextlib.suppress(OSError):
+                    os.kill(process.pid, signal.SIGKILL)
+                    os.waitpid(process.pid, 0)
+            if mapping := self._mappings.pop(handle, None):
+                _munmap(mapping.whole, mapping.whole_size)
             with contextlib.suppress(OSError):
-                os.kill(process.pid, signal.SIGKILL)
-                os.waitpid(process.pid, 0)
-        for mapping in self._mappings.values():
-            _munmap(mapping.whole, mapping.whole_size)
-        for fd in self._fds.values():
-            with contextlib.suppress(OSError):
-                os.close(fd)
-        self._processes.clear()
-        self._mappings.clear()
-        self._fds.clear()
+                os.close(self._fds.pop(handle, -1))
+        return len(held)
 
     # -- handles
 
@@ -466,6 +469,24 @@ class LocalExecutor:
     def _race(self, op: o.Race) -> Reply:
         return Reply(values=run_race(self, op))
 
+    def _trace(self, op: o.Trace) -> Reply:
+        if op.mode != o.TraceMode.PLAIN:
+            raise Refused("coverage is traced by the executor in C alone")
+        self._before = _open_fds() if self._before is None else self._before
+        parts = tuple(
+            Reply(r.ret, r.errno, r.data and r.data[: op.keep], *_behind_data(r))
+            for r in self.run(op.ops)
+        )
+        released = self._release_from(op.first)
+        strays = _open_fds() - self._before if op.sweep else set()
+        for fd in strays:
+            os.close(fd)
+        self._before = None if op.sweep else self._before
+        self.run(op.after)
+        if op.watch is not None:
+            parts += (self.execute(o.Drain(op.watch)),)
+        return Reply(released, data=b"", values=(len(strays), 0), parts=parts)
+
     # -- second processes
 
     def _fork(self, op: o.Fork) -> Reply:
@@ -526,6 +547,24 @@ class LocalExecutor:
             if time.monotonic() >= end:
                 return Reply(-1, errno.ETIMEDOUT)
             time.sleep(0.002)  # waitpid(2) has no time limit
+
+
+def _open_fds() -> set[int]:
+    # The listing has a descriptor of its own, which is gone by the time each is asked after.
+    fds = map(int, os.listdir("/proc/self/fd"))  # noqa: PTH208
+    return {fd for fd in fds if _is_open(fd)}
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        fcntl.fcntl(fd, fcntl.F_GETFD)
+    except OSError:
+        return False
+    return True
+
+
+def _behind_data(reply: Reply) -> tuple[Any, ...]:
+    return reply.spill, reply.signal, reply.address, reply.values, reply.parts, reply.fault
 
 
 def exact_reader(receive: Callable[[int], bytes]) -> Callable[[int], bytes]:

@@ -314,10 +314,42 @@ class Ioctl32(Op, frozen=True, array_like=True, tag=29):
     at: Ref | None = None
 
 
+class TraceMode(IntEnum):
+    """What the kernel is asked to note while a program runs (KCOV)."""
+
+    PLAIN = 0  # nothing: any kernel can
+    ADDRESSES = 1  # where it has been: the low 32 bits of each address, once
+    COMPARISONS = 2  # what it compared: (type, one, other), 64 bits each, once
+
+
+class Trace(Op, frozen=True, array_like=True, tag=30):
+    """Run a program: operations whose handles from `first` on are given up behind them.
+
+    `after` is made last, unheard. `parts` are the replies, each with at most `keep` bytes; `data`
+    is what KCOV noted, from the first operation to the last close; `ret` counts the handles given
+    up, `values` are the files no handle stood for and what KCOV counted. Such files are looked for,
+    and closed, where `sweep` says so: those of this program, and of all since the last sweep.
+    With `watch`, the kernel's log, there is one more part: what a Drain of it gives then.
+    Coverage is that of this process alone, and only the executor in C has it.
+    """
+
+    ops: tuple["AnyOp", ...]
+    after: tuple["AnyOp", ...] = ()
+    first: Handle = 0
+    mode: int = TraceMode.PLAIN
+    keep: U64 = MAX_BUFFER
+    sweep: bool = True
+    watch: Handle | None = None
+
+    def allowance(self) -> float:
+        """The sum of what its operations may take."""
+        return sum(op.allowance() for op in (*self.ops, *self.after))
+
+
 AnyOp = (
     Open | Close | Dup | Ioctl | Pread | Pwrite | Mmap | Munmap | Load | Store | Alloc | Peek
     | Poke | Eventfd | Poll | ReadFile | WriteFile | ListDir | ReadLink | Syscall | Fork | In
-    | SendFd | ReceiveFd | Wait | Race | Rlimit | Drain | Ioctl32
+    | SendFd | ReceiveFd | Wait | Race | Rlimit | Drain | Ioctl32 | Trace
 )  # fmt: skip
 
 OPS: Final[dict[str, type[Op]]] = {cls.__name__: cls for cls in Op.__subclasses__()}

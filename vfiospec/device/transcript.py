@@ -176,10 +176,15 @@ def load(path: Path) -> tuple[Target, list[Step]]:
     return target, steps
 
 
-def translate(op: AnyOp, old: Sequence[TranscriptDevice], new: Sequence[TranscriptDevice]) -> AnyOp:
+def translate(  # noqa: PLR0911 -- one answer for each kind of operation
+    op: AnyOp, old: Sequence[TranscriptDevice], new: Sequence[TranscriptDevice]
+) -> AnyOp:
     """The same operation for devices that lie elsewhere: their group numbers and addresses."""
     if isinstance(op, o.In):
         return msgspec.structs.replace(op, ops=tuple(translate(each, old, new) for each in op.ops))
+    if isinstance(op, o.Trace):
+        parts = [tuple(translate(each, old, new) for each in p) for p in (op.ops, op.after)]
+        return msgspec.structs.replace(op, ops=parts[0], after=parts[1])
     if isinstance(op, o.Race):
         programs = tuple(tuple(translate(each, old, new) for each in p) for p in op.programs)
         return msgspec.structs.replace(op, programs=programs)

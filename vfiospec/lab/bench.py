@@ -383,6 +383,9 @@ class InPlaceBench(Bench):
         """Nobody else knows more."""
         return error.reason
 
+    def abandon(self) -> None:
+        """Nothing to give up: this kernel is not ours to end."""
+
     def stop(self) -> None:
         """Close every file, then put the devices back."""
         if self._state is None:

@@ -35,3 +35,27 @@ INSIDE = rule(
         "passed by setting argsz appropriately",
     ),
 )
+
+RETURN_VALUE = rule(
+    "kernel.return-value",
+    "A call answers what it may: an ioctl without a result 0, a transfer no more bytes than it was "
+    "asked for, a failure an errno that user space knows, below 512.",
+    Strength.DOCUMENTED,
+    Source(
+        "include/uapi/linux/vfio.h",
+        "VFIO_DEVICE_GET_INFO",
+        quote="Return: 0 on success, -errno on failure.",
+    ),
+    Source(
+        "include/linux/errno.h",
+        "ERESTARTSYS",
+        quote="These should never be seen by user programs.",
+    ),
+)
+
+NO_STRAY_FILE = rule(
+    "kernel.no-stray-file",
+    "No call opens a file without saying which.",
+    Strength.ENFORCED,
+    Source("drivers/vfio/group.c", "vfio_group_ioctl_get_device_fd"),
+)

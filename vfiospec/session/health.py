@@ -53,6 +53,16 @@ class HealthMonitor:
     def _read_taint(text: bytes) -> int:
         return int(text or b"0")
 
+    @property
+    def log(self) -> int | None:
+        """The handle of the kernel's log; None where it is hidden."""
+        return self._log
+
+    @staticmethod
+    def read(records: bytes) -> Health:
+        """What records of the log say."""
+        return read_log(records)
+
     def look(self) -> Health:
         """What is new since the last look, in one message. Leaves no trace in the transcript."""
         steps = len(self._port.steps)
@@ -61,11 +71,16 @@ class HealthMonitor:
             ops.append(o.Drain(self._log))
         taint, *drained = self._port.run(ops)
         del self._port.steps[steps:]
-        health = Health(self._read_taint(taint.bytes))
-        for record in drained[0].bytes.decode(errors="replace").splitlines() if drained else ():
-            # "6,339,5140900,-;message", then lines that begin with a space
-            if record.startswith(" ") or ";" not in record:
-                continue
-            line = record.partition(";")[2]
-            (health.dmar if _DMAR.match(line) else health.log).append(line)
-        return health
+        return read_log(drained[0].bytes if drained else b"", self._read_taint(taint.bytes))
+
+
+def read_log(text: bytes, taint: int = 0) -> Health:
+    """What records of /dev/kmsg say."""
+    health = Health(taint)
+    for record in text.decode(errors="replace").splitlines():
+        # "6,339,5140900,-;message", then lines that begin with a space
+        if record.startswith(" ") or ";" not in record:
+            continue
+        line = record.partition(";")[2]
+        (health.dmar if _DMAR.match(line) else health.log).append(line)
+    return health

@@ -353,3 +353,34 @@ def test_calls_of_32_bit_programs(port: Port) -> None:
         return
     reply = port.do(call)
     assert (reply.ret, reply.errno) == (-1, errno.ENOTTY) or reply.signal == signal.SIGSEGV
+
+
+def test_a_program_leaves_nothing_open(port: Port, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"0123456789")
+    port.run([o.Open(1, "/dev/null"), o.Eventfd(2, 0, os.EFD_NONBLOCK)])
+    before = port.do(o.ListDir("/proc/self/fd")).bytes.count(b"\0")
+    program = (
+        o.Open(100, str(tmp_path / "f")),
+        o.Pread(100, 8, 0),
+        o.Alloc(101, PAGE),
+        o.Pread(300, 1),
+        o.Syscall("fcntl", (Fixup(0, FixupKind.FD, 1), fcntl.F_DUPFD, 0)),
+        o.Dup(102, 1),
+    )
+    after = (o.Pwrite(2, (7).to_bytes(8, "little")),)
+    reply = port.do(o.Trace(program, after, 100, o.TraceMode.PLAIN, 4))
+    assert reply.ret == 3, "a file, memory, another file"
+    assert reply.values[0] == 1, "the fcntl's, which no handle stands for"
+    assert [part.ret >= 0 for part in reply.parts] == [True, True, True, False, True, True]
+    assert reply.parts[1] == Reply(8, 0, b"0123"), "cut to four bytes"
+    assert "not an open file" in reply.parts[3].fault
+    assert port.do(o.ListDir("/proc/self/fd")).bytes.count(b"\0") == before
+    assert port.do(o.Pread(2, 8)).value == 7, "made after all else"
+    assert port.do(o.Trace(program, (), 100)).ret == 3, "its handles are free again"
+
+
+def test_coverage_is_refused_where_there_is_none(port: Port) -> None:
+    if Path("/sys/kernel/debug/kcov").exists():
+        pytest.skip("this machine's own kernel has KCOV")
+    (reply,) = port.exchange([o.Trace((), (), 100, o.TraceMode.ADDRESSES)])
+    assert "coverage" in reply.fault

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-SEEDS = sorted((ROOT / "corpora").glob("*/*"))
+# Targets in our own code; the kernel's are in suites/corpus.
+OWN = ("abi", "cap_chain", "dwarf", "wire")
+SEEDS = sorted(s for own in OWN for s in (ROOT / "corpora" / own).glob("*"))
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids=[f"{s.parent.name}-{s.name}" for s in SEEDS])
@@ -20,8 +22,8 @@ def test_a_seed_keeps_its_targets_invariant(seed: Path, monkeypatch: pytest.Monk
 
 
 def test_every_target_has_seeds() -> None:
-    targets = {p.stem for p in (ROOT / "fuzz").glob("[a-z]*.py")}
-    assert targets == {s.parent.name for s in SEEDS}
+    targets = {p.stem for p in (ROOT / "fuzz").glob("[a-z]*.py") if "\ndef check(" in p.read_text()}
+    assert targets == set(OWN) == {s.parent.name for s in SEEDS}
 
 
 @pytest.mark.parametrize("target", ["cap_chain", "wire"])

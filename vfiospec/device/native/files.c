@@ -206,11 +206,19 @@ void op_poll(struct reader *r, struct result *res)
 void op_drain(struct reader *r, struct result *res)
 {
 	uint32_t id = get_int(r);
-	uint64_t limit = get_int(r), have = 0;
+	uint64_t limit = get_int(r);
+
+	if (!r->broken)
+		drain(id, limit, res);
+}
+
+void drain(uint32_t id, uint64_t limit, struct result *res)
+{
+	uint64_t have = 0;
 	uint8_t *buf = arena();
 	int fd = -1;
 
-	if (r->broken || !fd_of(res, id, &fd))
+	if (!fd_of(res, id, &fd))
 		return;
 	if (limit > SCRATCH)
 		limit = SCRATCH;

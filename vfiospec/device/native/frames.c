@@ -87,12 +87,13 @@ void execute(struct reader *r, struct result *res, int channel)
 	case 27: op_rlimit(r, res); break;
 	case 28: op_drain(r, res); break;
 	case 29: op_ioctl32(r, res); break;
+	case 30: op_trace(r, res); break;
 	default:
 		fault(res, "operation %lld is unknown to this executor", (long long)code);
 	}
 }
 
-static void put_result(struct writer *w, struct result *res)
+void put_result(struct writer *w, struct result *res)
 {
 	int fields = res->fault[0] ? 9 : res->parts ? 8 : res->value_count ? 7 : res->sig ? 6 :
 		     res->spills ? 4 : res->data ? 3 : 2;

@@ -217,6 +217,12 @@ int init(void)
 		reboot(RB_POWER_OFF);
 	}
 	busy_since = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	// A program that is run in place of the executor is one operation, if it has a deadline at all.
+	text = getenv("vfiospec_program_ms");
+	if (text && access("/guest.argv", R_OK) == 0) {
+		deadline = atoll(text);
+		*busy_since = now_ms();
+	}
 	pid = fork();
 	if (pid == 0) {
 		setsid();

@@ -28,15 +28,19 @@ void op_syscall(struct reader *r, struct result *res);
 void op_ioctl32(struct reader *r, struct result *res);
 void op_rlimit(struct reader *r, struct result *res);
 void op_drain(struct reader *r, struct result *res);
+void drain(uint32_t id, uint64_t limit, struct result *res);
 void op_fork(struct reader *r, struct result *res);
 void op_in(struct reader *r, struct result *res);
 void op_send_fd(struct reader *r, struct result *res);
 void op_receive_fd(struct reader *r, struct result *res, int channel);
 void op_wait(struct reader *r, struct result *res);
 void op_race(struct reader *r, struct result *res);
+void op_trace(struct reader *r, struct result *res);
 
 // Make one encoded operation. `channel`: where a passed file would come from.
 void execute(struct reader *r, struct result *res, int channel);
+
+void put_result(struct writer *w, struct result *res);
 
 bool read_all(int fd, void *buf, size_t n);
 bool write_all(int fd, const void *buf, size_t n);

@@ -25,7 +25,24 @@ static void release(struct handle *h)
 	h->kind = UNSET;
 }
 
+int64_t release_from(uint32_t first)
+{
+	int64_t released = 0;
 
+	for (uint32_t id = first; id < handles_made(); id++) {
+		struct handle *h = slot(id);
+
+		if (h->kind == UNSET)
+			continue;
+		if (h->kind == PROCESS) {
+			kill(h->pid, SIGKILL);
+			waitpid(h->pid, NULL, 0);
+		}
+		release(h);
+		released++;
+	}
+	return released;
+}
 
 void op_fork(struct reader *r, struct result *res)
 {

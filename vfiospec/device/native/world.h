@@ -26,7 +26,9 @@ struct handle {
 };
 
 struct handle *slot(uint32_t id);                   // NULL when out of range
+uint32_t handles_made(void);                       // ids up to this one may be in use
 struct handle *known(uint32_t id, enum kind kind); // NULL when it is not of that kind
+int64_t release_from(uint32_t first); // gives up every handle from there on; how many there were
 
 struct result {
 	int64_t ret;
@@ -55,11 +57,12 @@ extern __thread volatile int guarded;
 extern __thread volatile int caught_signal;
 extern __thread volatile uint64_t caught_address;
 
-// Runs `statement`; a SIGBUS or SIGSEGV in it becomes part of the answer.
+// Runs `statement`; a SIGBUS or SIGSEGV in it becomes part of the answer. The handler does not block
+// its signal, so there is no mask to save: that would be a system call each time.
 #define GUARDED(res, statement)                        \
 	do {                                           \
 		guarded = 1;                           \
-		if (!sigsetjmp(escape, 1)) {           \
+		if (!sigsetjmp(escape, 0)) {           \
 			statement;                     \
 			guarded = 0;                   \
 		} else {                               \

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: MIT
+"""Groups: opened, attached, asked for devices, detached, in any order."""
+
+from vfiospec.fuzzing.target import Target, operations
+
+TARGET = Target(
+    "group",
+    "groups and how they lead to devices",
+    operations(
+        "group",
+        also=(
+            "open container",
+            "open group",
+            "open iommufd",
+            "VFIO_SET_IOMMU",
+            "VFIO_DEVICE_GET_INFO",
+            "IOMMU_IOAS_ALLOC",
+            "IOMMU_VFIO_IOAS",
+            "close",
+            "dup",
+            "fork",
+        ),
+    ),
+    free=("testdev", "sdhci", "rtl8139"),
+)

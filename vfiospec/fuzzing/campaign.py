@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: MIT
+"""Runs programs on a kernel that may die of them, and keeps what it died of.
+
+A program is on this machine's storage before it runs. After a death the same programs run again
+in a fresh kernel one by one, then the culprit step by step, so that what is kept is one program.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from vfiospec.device import ops as o
+from vfiospec.device import transcript
+from vfiospec.device.ops import AnyOp, Trace, TraceMode
+from vfiospec.device.port import Port, Step, TargetLostError
+from vfiospec.fuzzing import codec
+from vfiospec.fuzzing.avoid import Avoided
+from vfiospec.fuzzing.bundle import slug
+from vfiospec.fuzzing.guest import Figures, Find, Guest, Monitor, Outcome
+from vfiospec.fuzzing.journal import Journal
+from vfiospec.fuzzing.materialise import materialise
+from vfiospec.fuzzing.model import Program, World
+from vfiospec.fuzzing.oracle import judge, may_leave
+from vfiospec.fuzzing.target import FIRST_HANDLE, Target, build_world
+from vfiospec.fuzzing.titles import find_reports, title_of
+
+# Reports after which a kernel goes on as before, and reports another one too.
+_MILD = frozenset({"UBSAN", "WARNING"})
+KEEP = 512  # bytes of each answer that come back
+
+
+class CampaignOver(Exception):  # noqa: N818 -- an end, not an error
+    """The kernel is lost and cannot be started again, or has been too often."""
+
+
+class Campaign:
+    """Programs on a guest, one batch after another."""
+
+    def __init__(  # noqa: PLR0913 -- what a campaign is made of
+        self,
+        guest: Guest,
+        target: Target,
+        folder: Path,
+        *,
+        monitor: Callable[[Port], Monitor],
+        kernel: str = "",
+        topology: str = "",
+        mode: TraceMode = TraceMode.PLAIN,
+        max_reboots: int = 1000,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`folder` takes the journal and what is found."""
+        self.guest, self.target, self.folder = guest, target, folder
+        self.mode = mode
+        self.figures = Figures()
+        self.avoided = Avoided()
+        self.preamble: list[Step] = []
+        self.finds: list[Find] = []
+        self._watch, self._say = monitor, say
+        self._kernel, self._topology = kernel, topology
+        self._max_reboots = max_reboots
+        folder.mkdir(parents=True, exist_ok=True)
+        self._journal = Journal(folder / "journal.bin")
+        self.world = World({}, (), FIRST_HANDLE)
+
+    def start(self) -> None:
+        """Bring the kernel up and open what programs find open."""
+        self.guest.start()
+        port = self.guest.port
+        port.steps.clear()
+        self.world = build_world(port, self.guest.devices, self.target)
+        self.preamble = list(port.steps)
+        port.steps.clear()
+        # Many a close waits for a grace period: milliseconds of doing nothing, otherwise.
+        port.exchange([o.WriteFile("/sys/kernel/rcu_expedited", b"1")])
+        self._monitor = self._watch(port)
+        port.steps.clear()
+
+    def stop(self) -> None:
+        """Put everything back."""
+        self._journal.close()
+        self.guest.stop()
+
+    def supports(self, mode: TraceMode) -> bool:
+        """Whether this kernel can be traced like that."""
+        (reply,) = self.guest.port.exchange([Trace((), (), self.world.first, mode, 0)])
+        self.guest.port.exchange([Trace((), (), self.world.first, TraceMode.PLAIN, 0)])
+        return not reply.fault
+
+    def run(self, programs: Sequence[Program], mode: TraceMode | None = None) -> list[Outcome]:
+        """Execute programs in one message. After a loss, there are no outcomes of this batch."""
+        wanted = [p for p in programs if not self.avoided.matches(p)]
+        self.figures.avoided += len(programs) - len(wanted)
+        if not wanted:
+            return []
+        self._journal.write(wanted)
+        try:
+            outcomes = self._execute(wanted, self.mode if mode is None else mode)
+        except TargetLostError as e:
+            why = self.guest.why_lost(e)
+            self._harm(wanted, why, self.guest.console())
+            return []
+        self.figures.executions += len(wanted)
+        for outcome in outcomes:
+            self._judge(outcome, alone=len(outcomes) == 1)
+        if len(outcomes) > 1:
+            self._look_for_files(outcomes)
+        for outcome in outcomes:
+            if outcome.log and self._complaint(outcome):
+                break  # it is another boot by now
+        return outcomes
+
+    def _look_for_files(self, outcomes: Sequence[Outcome]) -> None:
+        """Find out whose files are left, if a batch left more than its answers named."""
+        left = sum(outcome.trace.values[0] for outcome in outcomes if outcome.trace.values)
+        if left <= sum(may_leave(outcome.made.ops) for outcome in outcomes):
+            return
+        for suspect in outcomes:
+            try:
+                (outcome,) = self._execute([suspect.program], TraceMode.PLAIN)
+            except TargetLostError as e:
+                why = self.guest.why_lost(e)
+                self._harm([suspect.program], why, self.guest.console())
+                return
+            self._judge(outcome, alone=True)
+
+    def _judge(self, outcome: Outcome, *, alone: bool = False) -> None:
+        for broken in judge(outcome.program, outcome.made, outcome.trace, alone=alone):
+            self._found(broken.title, broken.title, outcome.program, broken.step)
+
+    def _execute(self, programs: Sequence[Program], mode: TraceMode) -> list[Outcome]:
+        made = [materialise(p, self.world) for p in programs]
+        last = len(made) - 1  # files nobody stands for are looked for once in a batch
+        log = self._monitor.log
+        traces = [
+            Trace(tuple(m.ops), tuple(m.after), self.world.first, mode, KEEP, n == last, log)
+            for n, m in enumerate(made)
+        ]
+        replies = self.guest.port.exchange(traces)
+        return [Outcome(*each) for each in zip(programs, made, replies, strict=True)]
+
+    # -- what it complained of
+
+    def _complaint(self, outcome: Outcome) -> bool:
+        """Judge what the kernel logged; whether it had to be booted again."""
+        health = self._monitor.read(outcome.log)
+        if not health.trouble:
+            return False
+        words = "\n".join(health.log)
+        reports = find_reports(words)
+        if reports and all(r.kind in _MILD for r in reports):
+            # It goes on as before, and says so once in a boot: there is nothing to avoid.
+            for title in {r.title for r in reports}:
+                self._found(title, words, outcome.program, len(outcome.program))
+            return False
+        # A kernel that reported anything else once may be broken, or silent from now on.
+        self.guest.abandon()
+        self._harm([outcome.program], health.trouble[0], words)
+        return True
+
+    # -- what killed it
+
+    def _again(self) -> None:
+        self.figures.reboots += 1
+        if not self.guest.can_restart:
+            raise CampaignOver("this kernel cannot be booted again")
+        if self.figures.reboots > self._max_reboots:
+            raise CampaignOver(f"all {self._max_reboots} reboots are used up")
+        self.start()
+
+    def _harm(self, batch: Sequence[Program], why: str, words: str) -> None:
+        """Find out which program of a batch did harm; `words` are the kernel's."""
+        self._say(f"{why}; looking for the program")
+        self._again()
+        for program in batch:
+            bad = self._step_by_step(program)
+            if bad is not None:
+                self.guest.abandon()
+                self._again()
+                self._keep(why, bad[1] or words, program, bad[0])
+                return
+        self._keep(why, words, (), -1)
+
+    def _step_by_step(self, program: Program) -> tuple[int, str] | None:
+        """The step during which a program does harm, and what the kernel says of it.
+
+        It is the program's length, if only when all is closed.
+        """
+        made = materialise(program, self.world)
+        closing = Trace((), tuple(made.after), self.world.first, TraceMode.PLAIN, 0)
+        port = self.guest.port
+        at = 0
+        try:
+            for op, step in zip((*made.ops, closing), (*made.origin, len(program)), strict=True):
+                at = step
+                port.exchange([op])
+                health = self._monitor.look()
+                if health.trouble:
+                    port.exchange([closing])
+                    return at, "\n".join(health.log)
+        except TargetLostError as e:
+            why = self.guest.why_lost(e)
+            return at, self.guest.console() or why
+        return None
+
+    def _keep(self, why: str, words: str, program: Program, step: int) -> None:
+        title = title_of(words, why.strip())
+        if program:
+            self.avoided.learn(title, program, step)
+        self._found(title, words, program, step)
+
+    def _found(self, title: str, words: str, program: Program, step: int) -> None:
+        """Keep the first of each title."""
+        self.figures.titles[title] = self.figures.titles.get(title, 0) + 1
+        folder = None
+        if self.figures.titles[title] == 1:
+            self.figures.finds += 1
+            folder = self.folder / "finds" / f"{self.figures.finds:03}-{slug(title)}"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "title").write_text(title + "\n")
+            (folder / "console.log").write_text(words)
+            if program:
+                (folder / "program").write_bytes(codec.encode(program))
+                self.write_transcript(folder / "transcript.jsonl", program, title)
+            else:
+                self._journal.copy(folder / "journal.bin")
+        if folder is None:
+            return
+        self.finds.append(Find(title, program, step, words, folder))
+        told = f"at step {step + 1} of {len(program)}" if program else "no program does it alone"
+        self._say(f"found: {title} ({told})")
+
+    def reset(self, after: Sequence[AnyOp]) -> None:
+        """Give up what was opened step by step, and undo what was done to what stays open."""
+        closing = Trace((), tuple(after), self.world.first, TraceMode.PLAIN, 0)
+        self.guest.port.exchange([closing])
+
+    def concrete(self, program: Program) -> list[AnyOp]:
+        """What a maintainer needs to do it again: the preamble's operations, then the program's."""
+        made = materialise(program, self.world)
+        return [*(op for op, _ in self.preamble), *made.ops]
+
+    def write_transcript(self, path: Path, program: Program, test: str) -> None:
+        """Write a program, with what it found open, as `vfiospec replay` reads it."""
+        devices = tuple(
+            transcript.TranscriptDevice(d.name, d.bdf, d.group) for d in self.guest.devices
+        )
+        target = transcript.Target(
+            test=test, kernel=self._kernel, release=self.guest.port.hello.release,
+            topology=self._topology, devices=devices,
+        )  # fmt: skip
+        steps: list[Step] = [*self.preamble]
+        steps += [(op, None) for op in materialise(program, self.world).ops]
+        steps.append((o.ReadFile("/proc/sys/kernel/tainted", 32), None))
+        transcript.save(path, target, steps)

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+"""Programs made concrete, and made into others."""
+
+from random import Random
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vfiospec.abi import vfio, vfio_iommu
+from vfiospec.device import ops as o
+from vfiospec.device.ops import AnyOp, Fixup, FixupKind, Ref
+from vfiospec.device.wire import decode_request, encode_request
+from vfiospec.fuzzing import codec
+from vfiospec.fuzzing.describe import descriptions
+from vfiospec.fuzzing.fields import PAGE
+from vfiospec.fuzzing.materialise import materialise
+from vfiospec.fuzzing.model import ANY_KIND, MAX_OPERATIONS, RAW, Operation, Program, World
+from vfiospec.fuzzing.mutate import Mutator
+from vfiospec.tests.fuzz_world import WORLD
+
+CONTAINER, GROUP, DEVICE, OTHER, EVENTFD = 1, 2, 3, 4, 5
+
+
+def ops_of(*steps: Operation, world: World = WORLD) -> list[AnyOp]:
+    return materialise(steps, world).ops
+
+
+@given(st.binary(max_size=300))
+def test_every_program_is_valid_operations_of_the_port(data: bytes) -> None:
+    made = materialise(codec.decode(data), WORLD)
+    sent = encode_request(1, [o.Trace(tuple(made.ops), tuple(made.after), WORLD.first)])
+    assert decode_request(sent[4:])[1][0].ops == tuple(made.ops)  # type: ignore[union-attr]
+    assert len(made.origin) == len(made.ops)
+
+
+@given(st.binary(max_size=300))
+def test_what_programs_find_open_stays_open(data: bytes) -> None:
+    for op in materialise(codec.decode(data), WORLD).ops:
+        if isinstance(op, o.Close | o.Munmap):
+            assert op.handle >= WORLD.first
+        out = getattr(op, "out", None)
+        assert out is None or out >= WORLD.first
+
+
+def test_a_step_without_values_is_as_the_header_would_have_it() -> None:
+    (op,) = ops_of(Operation("VFIO_IOMMU_MAP_DMA"))
+    request = vfio_iommu.vfio_iommu_type1_dma_map(32, 3, 0, 0x100000, PAGE)
+    fixups = (Fixup(8, FixupKind.ADDRESS, 7),)
+    assert op == o.Ioctl(CONTAINER, vfio_iommu.VFIO_IOMMU_MAP_DMA, 0, request.pack(), fixups)
+
+
+def test_an_eventfd_is_handed_over_by_its_handle() -> None:
+    (op,) = ops_of(Operation("VFIO_DEVICE_SET_IRQS/eventfd"))
+    assert isinstance(op, o.Ioctl)
+    assert op.fd == DEVICE
+    assert op.fixups[0] == Fixup(20, FixupKind.FD, EVENTFD)
+    flags = vfio.VFIO_IRQ_SET_DATA_EVENTFD | vfio.VFIO_IRQ_SET_ACTION_TRIGGER
+    assert vfio.vfio_irq_set.unpack(op.data or b"").flags == flags
+
+
+def test_what_a_program_opened_comes_before_what_it_found() -> None:
+    opened, asked, found = ops_of(
+        Operation("VFIO_GROUP_GET_DEVICE_FD"),
+        Operation("VFIO_DEVICE_GET_INFO", 0),
+        Operation("VFIO_DEVICE_GET_INFO", 1),
+    )
+    assert isinstance(opened, o.Ioctl)
+    assert opened.data == b"0000:00:14.0\0"
+    assert (opened.out, getattr(asked, "fd", 0), getattr(found, "fd", 0)) == (100, 100, DEVICE)
+
+
+def test_a_file_that_is_not_there_is_opened() -> None:
+    opened, made = ops_of(Operation("IOMMU_IOAS_ALLOC"))
+    assert isinstance(opened, o.Open)
+    assert opened.path == "/dev/iommu"
+    assert getattr(made, "fd", 0) == opened.out
+
+
+def test_an_operation_may_be_made_on_a_file_of_another_kind() -> None:
+    (op,) = ops_of(Operation("VFIO_DEVICE_GET_INFO", ANY_KIND | 0))
+    assert getattr(op, "fd", 0) == CONTAINER
+
+
+def test_a_number_replaces_a_choice() -> None:
+    values = (0, 0, RAW + 0xFFFFFFFF)
+    (op,) = ops_of(Operation("VFIO_DEVICE_GET_IRQ_INFO", 0, values))
+    assert vfio.vfio_irq_info.unpack(getattr(op, "data", b"")).index == 0xFFFFFFFF
+
+
+@pytest.mark.parametrize(
+    ("place", "at"),
+    [(0, None), (1, Ref(8, PAGE - 8)), (2, None), (3, None), (4, Ref(8, PAGE - 4))],
+)
+def test_a_buffer_lies_where_it_is_told(place: int, at: Ref | None) -> None:
+    *_, op = ops_of(Operation("VFIO_GROUP_GET_STATUS", 0, (0, 0, place)))
+    assert isinstance(op, o.Ioctl)
+    assert op.at == at
+    assert (op.data is None) == (place in {2, 3, 4})
+    assert op.value == {3: 0x7FFFF0000000}.get(place, 0)
+
+
+def test_room_behind_a_structure_is_part_of_its_size() -> None:
+    (op,) = ops_of(Operation("VFIO_DEVICE_GET_INFO", 0, (0, 0, 0, 0, 0, 0, 0, 3)))
+    data = getattr(op, "data", b"")
+    assert len(data) == vfio.vfio_device_info.sizeof() + 256
+    assert vfio.vfio_device_info.unpack(data).argsz == len(data)
+
+
+def test_what_a_program_leaves_behind_on_what_it_found_is_undone() -> None:
+    irqs = materialise((Operation("VFIO_DEVICE_SET_IRQS/none", 1, (0, 0, 2)),), WORLD).after
+    assert [getattr(op, "fd", 0) for op in irqs] == [OTHER]
+    off = vfio.vfio_irq_set.unpack(getattr(irqs[0], "data", b""))
+    assert (off.index, off.start, off.count) == (2, 0, 0)
+    mapped = materialise((Operation("VFIO_IOMMU_MAP_DMA"),) * 3, WORLD).after
+    assert len(mapped) == 2, "once is enough"
+    own = (Operation("VFIO_GROUP_GET_DEVICE_FD"), Operation("VFIO_DEVICE_SET_IRQS/none"))
+    assert materialise(own, WORLD).after == [], "it is closed with the program"
+
+
+def test_a_program_closes_only_what_it_opened() -> None:
+    assert ops_of(Operation("close", 5)) == []
+    assert ops_of(Operation("eventfd"), Operation("close"))[1:] == [o.Close(100)]
+
+
+# -- mutation
+
+
+def mutator(seed: int = 1, names: tuple[str, ...] = ()) -> Mutator:
+    return Mutator(names or tuple(descriptions()), Random(seed))  # noqa: S311 -- no secret
+
+
+@given(st.integers(0, 1 << 32), st.binary(max_size=200))
+def test_mutations_are_programs(seed: int, data: bytes) -> None:
+    make, program = mutator(seed), codec.decode(data)
+    for _ in range(5):
+        program = make.mutate(program, [make.fresh()])
+        assert 0 < len(program) <= MAX_OPERATIONS
+        assert codec.decode(codec.encode(program)) == program
+        materialise(program, WORLD)
+
+
+@given(st.integers(0, 1 << 32))
+def test_the_same_seed_makes_the_same_programs(seed: int) -> None:
+    def some() -> list[Program]:
+        make = mutator(seed)
+        program = make.fresh()
+        return [program := make.mutate(program) for _ in range(10)]
+
+    assert some() == some()
+
+
+def test_a_mutator_keeps_to_its_operations() -> None:
+    make = mutator(names=("VFIO_DEVICE_GET_INFO", "close"))
+    program = make.fresh()
+    for _ in range(200):
+        program = make.mutate(program)
+        assert {step.name for step in program} <= {"VFIO_DEVICE_GET_INFO", "close"}
+
+
+def test_new_steps_are_mostly_valid_and_sometimes_broken() -> None:
+    make = mutator(names=("VFIO_DEVICE_GET_INFO",))
+    steps = [make.operation() for _ in range(500)]
+    sizes = sum(step.values[0] == 0 for step in steps)
+    assert 300 < sizes < 500, "the size is right in most, and wrong in some"
+
+
+def test_a_compared_number_is_tried_in_the_place_of_ours() -> None:
+    make = mutator(names=("VFIO_CHECK_EXTENSION",))
+    make.compared = {0x1234: 0x77665544}
+    program: Program = (Operation("VFIO_CHECK_EXTENSION", 0, (RAW + 0x1234,)),)
+    seen = {step.values[0] for _ in range(200) for step in make.mutate(program) if step.values}
+    assert RAW + 0x77665544 in seen
+
+
+def test_crossing_takes_from_both() -> None:
+    make = mutator()
+    one, other = (Operation("close"),) * 4, (Operation("eventfd"),) * 4
+    names = {frozenset(s.name for s in make.cross(one, other)) for _ in range(50)}
+    assert frozenset({"close", "eventfd"}) in names
+
+
+def test_every_operation_can_be_made() -> None:
+    """Each description has a shape that makes something of it, in a world that has it all."""
+    for name in descriptions():
+        steps = (Operation("memfd"), Operation("eventfd"), Operation(name))
+        assert len(ops_of(*steps)) >= 3, name
+    msgspec.msgpack.encode(ops_of(*(Operation(name) for name in list(descriptions())[:20])))
