@@ -74,7 +74,7 @@ VARIANTS: Final[Mapping[str, tuple[Variant, ...]]] = {
         "VFIO_DEVICE_IOEVENTFD": (
         Variant(
             hints={
-                "offset": numbers(0x0, 0x60, 0x98, 0x20, 1 << 40, 2 << 40, 4 << 40, 7 << 40,
+                "offset": numbers(0x0, 0x60, 0x64, 0x20, 1 << 40, 2 << 40, 4 << 40, 7 << 40,
                                   (7 << 40) | 4, 8 << 40, (8 << 40) | 0x3B0, 9 << 40),
                 "flags": numbers(4, 1, 2, 8, 0),
                 "data": numbers(0, 1, 0xFF, 0xFFFFFFFF),

@@ -124,6 +124,37 @@ def test_a_program_closes_only_what_it_opened() -> None:
     assert ops_of(Operation("eventfd"), Operation("close"))[1:] == [o.Close(100)]
 
 
+def written(op: AnyOp) -> range:
+    if isinstance(op, o.Pwrite) and op.data and op.offset is not None:
+        return range(op.offset, op.offset + len(op.data))
+    if isinstance(op, o.Store):
+        return range(op.at.offset % PAGE, op.at.offset % PAGE + 1)
+    return range(0)
+
+
+@given(st.binary(max_size=300), st.integers(0x80, 0xA8), st.integers(0, 64))
+def test_the_emulator_is_not_told_to_end(data: bytes, offset: int, size: int) -> None:
+    """QEMU gives up on a wrong range of edu's DMA; only what sets a right one starts it."""
+    steps = (
+        *codec.decode(data),
+        Operation("pwrite", 0, (1, RAW + offset, RAW + size)),
+        Operation("write register", 0, (0, RAW + offset)),
+        Operation("mmap"),
+        Operation("store", 0, (RAW + offset,)),
+    )
+    made = materialise(steps, WORLD)
+    for op, step in zip(made.ops, made.origin, strict=True):
+        if steps[step].name != "edu dma":
+            assert not set(written(op)) & set(range(0x98, 0xA0))
+
+
+def test_a_transfer_of_edu_is_set_up_whole() -> None:
+    ops = ops_of(Operation("edu dma", 0, (1, 1)))
+    values = [int.from_bytes(getattr(op, "data", b""), "little") for op in ops]
+    assert values == [0x40000, 0x101000, 8, 3]
+    assert [getattr(op, "offset", 0) for op in ops] == [0x80, 0x88, 0x90, 0x98]
+
+
 # -- mutation
 
 
