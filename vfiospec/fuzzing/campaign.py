@@ -46,9 +46,13 @@ class Campaign:
         topology: str = "",
         mode: TraceMode = TraceMode.PLAIN,
         max_reboots: int = 1000,
+        emulator: str = "QEMU gave up",
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`folder` takes the journal and what is found."""
+        """`folder` takes the journal and what is found.
+
+        A loss whose reason begins with `emulator` is no fault of the kernel's.
+        """
         self.guest, self.target, self.folder = guest, target, folder
         self.mode = mode
         self.figures = Figures()
@@ -58,6 +62,7 @@ class Campaign:
         self._watch, self._say = monitor, say
         self._kernel, self._topology = kernel, topology
         self._max_reboots = max_reboots
+        self._emulator = emulator
         folder.mkdir(parents=True, exist_ok=True)
         self._journal = Journal(folder / "journal.bin")
         self.world = World({}, (), FIRST_HANDLE)
@@ -206,6 +211,9 @@ class Campaign:
         title = title_of(words, why.strip())
         if program:
             self.avoided.learn(title, program, step)
+        if why.startswith(self._emulator):
+            self._say(f"{why} (at step {step + 1} of {len(program)})")
+            return
         self._found(title, words, program, step)
 
     def _found(self, title: str, words: str, program: Program, step: int) -> None:

@@ -257,6 +257,6 @@ def _fork(maker: Maker, about: Description, on: int, values: Resolved) -> None:
 SHAPES: Final[Mapping[str, Callable[[Maker, Description, int, Resolved], None]]] = {
     "ioctl": _ioctl, "name": _name, "open": _open, "eventfd": _eventfd, "memfd": _memfd,
     "close": _close, "dup": _dup, "read": _read, "write": _write, "raw ioctl": _raw,
-    "pread": _pread, "pwrite": _pwrite, "edu dma": _edu_dma, "mmap": _mmap,
-    "munmap": _munmap, "load": _load, "store": _store, "madvise": _advise, "mprotect": _advise, "fork": _fork,
+    "pread": _pread, "pwrite": _pwrite, "edu dma": _edu_dma, "mmap": _mmap, "munmap": _munmap,
+    "load": _load, "store": _store, "madvise": _advise, "mprotect": _advise, "fork": _fork,
 }  # fmt: skip
