@@ -84,7 +84,7 @@ class AbiStruct(ctypes.Structure):
 
 def _members(cls: type[Any], base: int) -> Iterator[Member]:
     anonymous = getattr(cls, "_anonymous_", ())
-    for name, ctype in cls._fields_:
+    for name, ctype, *_ in cls._fields_:  # a bit-field has its width behind them
         descriptor = getattr(cls, name)
         if name in anonymous:
             yield from _members(ctype, base + descriptor.offset)

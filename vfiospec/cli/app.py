@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from vfiospec import __version__
-from vfiospec.cli import fuzz, kernels, machine, replay, report, rules, run
+from vfiospec.cli import abi, fuzz, kernels, machine, replay, report, rules, run
 from vfiospec.device.transcript import TranscriptError
 from vfiospec.lab import LabError
+from vfiospec.layout import LayoutError
 from vfiospec.results.model import ResultsError
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app.command("restore")(machine.restore)
 app.command("executor", hidden=True)(machine.executor)
 app.command("topologies")(machine.topologies)
 app.command("bench")(machine.bench)
+app.add_typer(abi.app, name="abi")
 app.add_typer(rules.app, name="rules")
 app.add_typer(kernels.app, name="kernels")
 app.add_typer(report.app, name="report")
@@ -56,7 +58,7 @@ def main() -> None:
     """Run the command; one clear line on stderr and exit code 2 for what cannot be done."""
     try:
         app()
-    except (LabError, ResultsError, TranscriptError) as e:
+    except (LabError, LayoutError, ResultsError, TranscriptError) as e:
         sys.stderr.write(f"vfiospec: {e}\n")
         sys.exit(2)
     except BrokenPipeError:

@@ -25,3 +25,15 @@ I386 = rule(
     Source("drivers/vfio/group.c", "vfio_group_fops"),
     Source("drivers/vfio/container.c", "vfio_fops"),
 )
+
+KERNEL_LAYOUT = rule(
+    "compatibility.kernel-layout",
+    "What a kernel is compiled with has the layout of the user headers, as far as it knows them.",
+    Strength.DOCUMENTED,
+    Source(
+        HEADER,
+        "VFIO_TYPE",
+        quote="The IOCTL interface is designed for extensibility by embedding the structure length "
+        "(argsz) and flags into structures passed between kernel and userspace.",
+    ),
+)

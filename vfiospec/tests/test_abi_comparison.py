@@ -4,8 +4,8 @@
 import pytest
 
 from vfiospec.abi.base import AbiStruct, s32, u8, u32, u64
-from vfiospec.tests.dwarf import Field, Struct
-from vfiospec.tests.layout import differences
+from vfiospec.layout.declared import differences
+from vfiospec.layout.model import Member, Record
 
 
 class sample(AbiStruct):
@@ -14,7 +14,15 @@ class sample(AbiStruct):
     _fields_ = [("argsz", u32), ("fd", s32), ("size", u64), ("kind", u8), ("tag", u8)]
 
 
-ARGSZ, FD, SIZE = Field("argsz", 0, 4), Field("fd", 4, 4, signed=True), Field("size", 8, 8)
+def member(name: str, offset: int, size: int, *, signed: bool = False, struct: str = "") -> Member:
+    """A field of a header: an array without bound if it has no size."""
+    return Member(
+        name=name, type=f"struct {struct}" if struct else "int", offset=offset, size=size,
+        signed=signed, kind="struct" if struct else "int", dims=() if size else (0,),
+    )  # fmt: skip
+
+
+ARGSZ, FD, SIZE = member("argsz", 0, 4), member("fd", 4, 4, signed=True), member("size", 8, 8)
 
 
 @pytest.mark.parametrize(
@@ -22,31 +30,31 @@ ARGSZ, FD, SIZE = Field("argsz", 0, 4), Field("fd", 4, 4, signed=True), Field("s
     [
         (ARGSZ, FD, SIZE),
         (ARGSZ, FD),
-        (ARGSZ, FD, SIZE, Field("reserved", 16, 2)),
-        (ARGSZ, FD, SIZE, Field("kind", 16, 1), Field("tag", 17, 1), Field("data", 18, 0)),
+        (ARGSZ, FD, SIZE, member("reserved", 16, 2)),
+        (ARGSZ, FD, SIZE, member("kind", 16, 1), member("tag", 17, 1), member("data", 18, 0)),
     ],
     ids=["older", "much older", "reserved bytes", "flexible array"],
 )
-def test_the_comparison_accepts_growth(fields: tuple[Field, ...]) -> None:
+def test_the_comparison_accepts_growth(fields: tuple[Member, ...]) -> None:
     """A header that is older, or that only reserves what we name, is no difference."""
     size = {2: 8, 3: 16}.get(len(fields), 24)
-    assert differences(sample, Struct("sample", size, fields)) == []
+    assert differences(sample, Record(name="sample", size=size, align=8, members=fields)) == []
 
 
 @pytest.mark.parametrize(
     ("size", "fields"),
     [
-        (24, (ARGSZ, Field("fd", 4, 4), SIZE)),
-        (24, (ARGSZ, FD, Field("size", 8, 4))),
-        (24, (ARGSZ, FD, Field("length", 8, 8))),
+        (24, (ARGSZ, member("fd", 4, 4), SIZE)),
+        (24, (ARGSZ, FD, member("size", 8, 4))),
+        (24, (ARGSZ, FD, member("length", 8, 8))),
         (24, (ARGSZ, SIZE)),
-        (24, (ARGSZ, FD, SIZE, Field("reserved", 16, 4))),
-        (24, (ARGSZ, FD, SIZE, Field("data", 16, 0))),
+        (24, (ARGSZ, FD, SIZE, member("reserved", 16, 4))),
+        (24, (ARGSZ, FD, SIZE, member("data", 16, 0))),
         (32, (ARGSZ, FD, SIZE)),
-        (24, (ARGSZ, FD, SIZE, Field("kind", 16, 1, struct="other"))),
+        (24, (ARGSZ, FD, SIZE, member("kind", 16, 1, struct="other"))),
     ],
     ids=["sign", "size", "name", "gap", "uncovered", "array", "shorter", "struct"],
 )
-def test_the_comparison_finds_a_difference(size: int, fields: tuple[Field, ...]) -> None:
+def test_the_comparison_finds_a_difference(size: int, fields: tuple[Member, ...]) -> None:
     """One wrong thing in a structure is reported."""
-    assert differences(sample, Struct("sample", size, fields)) != []
+    assert differences(sample, Record(name="sample", size=size, align=8, members=fields)) != []

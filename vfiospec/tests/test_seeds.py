@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-OWN = ("cap_chain", "wire")  # targets in our own code; the kernel's are in suites/corpus
+OWN = ("abi", "cap_chain", "dwarf", "wire")  # in our own code; the kernel's are in suites/corpus
 SEEDS = sorted(s for own in OWN for s in (ROOT / "corpora" / own).glob("*"))
 
 
@@ -41,4 +41,4 @@ def test_an_unknown_target_is_one_line() -> None:
         check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr == "usage: python -m fuzz TARGET [options]: cap_chain, wire\n"
+    assert done.stderr == "usage: python -m fuzz TARGET [options]: abi, cap_chain, dwarf, wire\n"
