@@ -25,7 +25,7 @@ def test_every_target_has_seeds() -> None:
     assert targets == set(OWN) == {s.parent.name for s in SEEDS}
 
 
-@pytest.mark.parametrize("target", OWN)
+@pytest.mark.parametrize("target", ["cap_chain", "wire"])
 def test_a_target_starts_under_its_engine(target: str, tmp_path: Path) -> None:
     pytest.importorskip("atheris", reason="no atheris: pip install 'vfiospec[fuzz]'")
     command = [sys.executable, "-m", "fuzz", target, "-runs=2000", str(tmp_path)]
