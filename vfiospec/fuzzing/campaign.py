@@ -155,7 +155,7 @@ class Campaign:
         if reports and all(r.kind in _MILD for r in reports):
             # It goes on as before, and says so once in a boot: there is nothing to avoid.
             for title in {r.title for r in reports}:
-                self._found(title, words, outcome.program, len(outcome.program))
+                self._found(title, words, outcome.program, -1)
             return False
         # A kernel that reported anything else once may be broken, or silent from now on.
         self.guest.abandon()
@@ -212,7 +212,7 @@ class Campaign:
         if program:
             self.avoided.learn(title, program, step)
         if why.startswith(self._emulator):
-            self._say(f"{why} (at step {step + 1} of {len(program)})")
+            self._say(f"{why} ({_where(program, step)})")
             return
         self._found(title, words, program, step)
 
@@ -234,8 +234,7 @@ class Campaign:
         if folder is None:
             return
         self.finds.append(Find(title, program, step, words, folder))
-        told = f"at step {step + 1} of {len(program)}" if program else "no program does it alone"
-        self._say(f"found: {title} ({told})")
+        self._say(f"found: {title} ({_where(program, step)})")
 
     def reset(self, after: Sequence[AnyOp]) -> None:
         """Give up what was opened step by step, and undo what was done to what stays open."""
@@ -260,3 +259,12 @@ class Campaign:
         steps += [(op, None) for op in materialise(program, self.world).ops]
         steps.append((o.ReadFile("/proc/sys/kernel/tainted", 32), None))
         transcript.save(path, target, steps)
+
+
+def _where(program: Program, step: int) -> str:
+    """Where in a program something happened, in words."""
+    if not program:
+        return "no program does it alone"
+    if step < 0:
+        return f"by a program of {len(program)} steps"
+    return f"at step {step + 1} of {len(program)}" if step < len(program) else "when it was closed"
