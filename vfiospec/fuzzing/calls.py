@@ -118,7 +118,7 @@ CALLS: Final[tuple[Description, ...]] = (
         "device",
         [
             ("iova", numbers(0x100000, 0x101000, 0x110000, 0x200000, 0, 0xFEE00000)),
-            ("size", numbers(4096, 8, 1, 256)),
+            ("size", numbers(2048, 8, 1, 256)),
             ("from device", numbers(1, 0)),
         ],
         weight=1,

@@ -177,7 +177,7 @@ def _edu_dma(maker: Maker, about: Description, on: int, values: Resolved) -> Non
     for register, value in (
         (edu.DMA_FROM, source),
         (edu.DMA_TO, target),
-        (edu.DMA_COUNT, size % edu.BUFFER_SIZE or edu.BUFFER_SIZE),
+        (edu.DMA_COUNT, size % (edu.BUFFER_SIZE - 1) or 1),  # up to its last byte is too far for it
         (edu.DMA_COMMAND, command),
     ):
         maker.put(o.Pwrite(fd, value.to_bytes(8, "little"), register))
