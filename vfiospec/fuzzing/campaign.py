@@ -213,7 +213,7 @@ class Campaign:
             self.avoided.learn(title, program, step)
         if why.startswith(self._emulator):
             self._say(f"{why} ({_where(program, step)})")
-            return
+            return  # a device of the emulator's that was told what no device is told
         self._found(title, words, program, step)
 
     def _found(self, title: str, words: str, program: Program, step: int) -> None:
