@@ -10,10 +10,12 @@ from typing import Annotated
 import typer
 
 from vfiospec.device.ops import AnyOp
+from vfiospec.device.port import Step
 from vfiospec.device.transcript import Target, load, save
 from vfiospec.fuzzing import bundle as bundles
 from vfiospec.fuzzing.creproducer import reproducer as write_reproducer
 from vfiospec.fuzzing.minimise import Memory, Minimiser
+from vfiospec.fuzzing.titles import find_reports
 from vfiospec.lab import LabError, topology
 from vfiospec.lab.kernel import Kernel, resolve
 from vfiospec.session.handover import crashes_alone, gathered
@@ -152,7 +154,7 @@ def minimise(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     _say(f"written to {out}")
 
 
-def bundle(
+def bundle(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     file: File,
     out: Annotated[
         Path, typer.Option("-o", metavar="DIR", help="The folder of all crashes.")
@@ -160,6 +162,10 @@ def bundle(
     kernel: KernelOption = None,
     modules: Modules = None,
     layout: Layout = None,
+    console: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The console of a crash that was kept: boot nothing."),
+    ] = None,
 ) -> None:
     """Run a program that crashes, and put all a maintainer asks for into a folder of its title.
 
@@ -170,19 +176,42 @@ def bundle(
     """
     target, steps = load(file)
     found, chosen = _where(target, kernel, modules, layout)
-    with tempfile.TemporaryDirectory(prefix="vfiospec-") as name:
-        folder = Path(name)
-        with TrialGround(found, chosen, folder, say=_say) as ground:
-            tried = ground.run(ground.translated(target, steps))
-            here = ground.target(target.test) if tried.title else target
-        if tried.title is None:
-            _say(f"no bundle: {found.release} survives the program")
-            raise typer.Exit(1)
-        program = write_reproducer(here, tried.steps, tried.title)
-        alone, _ = crashes_alone(found, chosen, program, say=_say)
-    folder, new = _record(out, found, chosen, here, tried, alone)
+    if console is not None:
+        tried, alone = _kept(console, steps), None
+    else:
+        tried, target, alone = _made_again(found, chosen, target, steps)
+    folder, new = _record(out, found, chosen, target, tried, alone)
     _say(f"{tried.title}: {'new' if new else 'known'}, in {folder}")
-    _say(f"by itself the C reproducer gives: {alone or 'nothing, the kernel survives it'}")
+    if console is None:
+        _say(f"by itself the C reproducer gives: {alone or 'nothing, the kernel survives it'}")
+
+
+def _kept(console: Path, steps: Sequence[Step]) -> Tried:
+    """A crash that happened before, from its console."""
+    try:
+        text = console.read_text(encoding="utf-8", errors="replace")
+    except OSError as e:
+        raise LabError(f"--console {console}: {e.strerror}") from e
+    reports = find_reports(text)
+    if not reports:
+        raise LabError(f"--console {console}: no report of a crash in it")
+    return Tried(reports[0].title, list(steps), reports, text)
+
+
+def _made_again(
+    kernel: Kernel, layout: topology.Topology, target: Target, steps: Sequence[Step]
+) -> tuple[Tried, Target, str | None]:
+    """The crash in a guest, and its C reproducer in another: its title, or None."""
+    with tempfile.TemporaryDirectory(prefix="vfiospec-") as name:
+        with TrialGround(kernel, layout, Path(name), say=_say) as ground:
+            tried = ground.run(ground.translated(target, steps))
+            if tried.title is None:
+                _say(f"no bundle: {kernel.release} survives the program")
+                raise typer.Exit(1)
+            target = ground.target(target.test)
+        program = write_reproducer(target, tried.steps, tried.title)
+        alone, _ = crashes_alone(kernel, layout, program, say=_say)
+    return tried, target, alone
 
 
 def _record(  # noqa: PLR0913, PLR0917 -- all that goes into a bundle

@@ -77,7 +77,7 @@ class Writer(Arguments):
     def _open(self, op: o.Open, _: Reply | None) -> Lines:
         path, _same = self.world.path(op.path)
         self.world.became(op)
-        mode = f", {op.mode:#o}" if op.flags & 0o100 else ""
+        mode = f", 0{op.mode:o}" if op.flags & 0o100 else ""
         made = f"keep(&{self.world.file(op.out)}, open({path}, {v.open_flags(op.flags)}{mode}))"
         return [self.call(f"open {op.path}", made)]
 

@@ -25,6 +25,7 @@ _FOLDERS = (
     "lib", "mm", "net", "samples", "security", "sound", "virt",
 )  # fmt: skip
 _IN_TREE = re.compile(rf"^.*?(?:^|/)(?=(?:{'|'.join(_FOLDERS)})/)")
+_BUILT_FROM = re.compile(rf"(?<!\S)/\S*?/(?=(?:{'|'.join(_FOLDERS)})/\S+\.[chS]:\d)")
 _MODULE = re.compile(r"[-,]")
 
 
@@ -65,12 +66,16 @@ class Symboliser:
         return self._looked_up([(frame, exact)])[0]
 
     def annotate(self, lines: Iterable[str]) -> Iterator[str]:
-        """The lines of a report; behind each frame its place, before it what was inlined."""
+        """The lines of a report; behind each frame its place, before it what was inlined.
+
+        Frames the kernel is not sure of are left alone: there are many, and they say little.
+        """
         texts = list(lines)
-        asked = [(frame, "RIP" in text) for text in texts if (frame := parse(text))]
+        frames = [frame if (frame := parse(text)) and not frame.guess else None for text in texts]
+        asked = [(f, "RIP" in text) for f, text in zip(frames, texts, strict=True) if f]
         found = iter(self._looked_up(asked))
-        for text in texts:
-            places = next(found) if parse(text) else []
+        for frame, text in zip(frames, texts, strict=True):
+            places = next(found) if frame else []
             if not places:
                 yield text
                 continue
@@ -182,6 +187,11 @@ def _padded(symbols: dict[str, list[_Symbol]]) -> dict[str, list[_Symbol]]:
         size = following.get((section, address), address + one.size) - address
         out.setdefault(name, []).append(_Symbol(section, address, size))
     return out
+
+
+def in_tree(text: str) -> str:
+    """A line without the folder the kernel was built from, which means nothing elsewhere."""
+    return _BUILT_FROM.sub("", text)
 
 
 def _shown(place: str) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
 from vfiospec.device.transcript import Target
 from vfiospec.fuzzing.bundle import Crash
 from vfiospec.fuzzing.creproducer import END, Reproducer
-from vfiospec.fuzzing.symbolise import Symboliser
+from vfiospec.fuzzing.symbolise import Symboliser, in_tree
 from vfiospec.fuzzing.titles import LOST, SILENT, find_reports, title_of
 from vfiospec.lab import alone, topology
 from vfiospec.lab.kernel import Kernel
@@ -21,7 +23,8 @@ def symbolised(kernel: Kernel, lines: Iterable[str]) -> str:
     """A report with places in the source, where the kernel's files have them."""
     tree = kernel.tree / "vmlinux" if kernel.tree else None
     symboliser = Symboliser(tree, kernel.modules.paths)
-    return "\n".join(symboliser.annotate(lines) if symboliser.able else lines)
+    said = symboliser.annotate(lines) if symboliser.able else lines
+    return "\n".join(map(in_tree, said))
 
 
 def gathered(
@@ -38,7 +41,11 @@ def gathered(
     return Crash(
         title=report.title,
         kind=report.kind,
-        target=target,
+        target=msgspec.structs.replace(
+            target,
+            kernel=target.kernel or kernel.spec,
+            topology=target.topology or layout.name,
+        ),
         steps=tried.steps,
         report=symbolised(kernel, report.lines),
         console=tried.console,

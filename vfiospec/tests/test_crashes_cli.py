@@ -15,7 +15,7 @@ from vfiospec.cli.app import app
 from vfiospec.device import ops as o
 from vfiospec.device.ops import AnyOp, Reply
 from vfiospec.device.transcript import Target, TranscriptDevice, TranscriptError, load, save
-from vfiospec.fuzzing import titles
+from vfiospec.fuzzing import bundle, titles
 from vfiospec.lab import LabError
 from vfiospec.session.trials import Tried
 
@@ -132,6 +132,44 @@ def test_no_bundle_of_what_is_survived(file: Path, tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "no bundle: 7 survives the program" in result.stderr
     assert not (tmp_path / "crashes").exists()
+
+
+CONSOLE = """\
+[    1.0] UBSAN: shift-out-of-bounds in drivers/vfio/vfio_iommu_type1.c:3043:33
+[    1.1] Call Trace:
+[    1.2]  __ubsan_handle_shift_out_of_bounds+0x1ae/0x360
+[    1.3]  vfio_iommu_type1_ioctl.cold+0x33/0xf3 [vfio_iommu_type1]
+"""
+
+
+@pytest.mark.usefixtures("ground")
+def test_a_bundle_of_a_crash_that_was_kept(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From its console; nothing boots, and nothing is claimed of the reproducer."""
+    monkeypatch.setattr(crashes, "gathered", made_up_crash)
+    (tmp_path / "console.log").write_text(CONSOLE)
+    done = fuzz("bundle", file, "--console", tmp_path / "console.log", "-o", tmp_path / "all")
+    assert done.exit_code == 0, done.output
+    (entry,) = bundle.entries(tmp_path / "all")
+    assert entry.title == "UBSAN: shift-out-of-bounds in vfio_iommu_type1_ioctl"
+    assert entry.alone is None
+    assert "by itself" not in done.stderr
+
+
+def made_up_crash(_: object, __: object, target: Target, tried: Tried, alone: str | None) -> object:
+    return bundle.Crash(
+        title=tried.report.title, kind=tried.report.kind, target=target, steps=tried.steps,
+        report=tried.report.text, console=tried.console, when="2026", alone=alone,
+    )  # fmt: skip
+
+
+@pytest.mark.usefixtures("ground")
+def test_a_console_without_a_crash(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "console.log").write_text("Booting\n")
+    done = fuzz("bundle", file, "--console", tmp_path / "console.log", "-o", tmp_path / "all")
+    assert isinstance(done.exception, LabError)
+    assert "no report of a crash" in str(done.exception)
 
 
 def test_the_last_words_of_a_kernel_that_died_in_silence() -> None:

@@ -14,7 +14,7 @@ from vfiospec.device.transcript import Target, TranscriptDevice, load
 from vfiospec.fuzzing import bundle
 from vfiospec.fuzzing.frames import Frame
 from vfiospec.fuzzing.mail import SECURITY
-from vfiospec.fuzzing.symbolise import Symboliser
+from vfiospec.fuzzing.symbolise import Symboliser, in_tree
 
 OPS: list[AnyOp] = [
     o.Open(1, "/dev/vfio/3", 2),
@@ -131,10 +131,18 @@ def test_frames_get_their_lines(tmp_path: Path) -> None:
         assert int(inner.place.rpartition(":")[2]) in {2, 3}
     assert symbols.lines(Frame("nowhere", 1, 2)) == []
     assert symbols.lines(Frame("inner", 1, 2, "packed")) == []
-    said = list(symbols.annotate(["Call Trace:", " inner+0x1/0x99 [made_up]", " gone+0x1/0x2"]))
+    report = ["Call Trace:", " inner+0x1/0x99 [made_up]", " gone+0x1/0x2", " ? inner+0x1/0x99"]
+    said = list(symbols.annotate(report))
     assert said[0] == "Call Trace:"
     assert said[1].startswith(" inner+0x1/0x99 [made_up] drivers/vfio/made_up.c:")
-    assert said[2] == " gone+0x1/0x2"
+    assert said[2:] == report[2:], "what is not there, and what the kernel is not sure of"
+
+
+def test_the_folder_a_kernel_was_built_in_is_nobodys_business() -> None:
+    text = "UBSAN: shift-out-of-bounds in /home/me/linux/drivers/vfio/vfio_iommu_type1.c:3043:33"
+    assert in_tree(text) == "UBSAN: shift-out-of-bounds in drivers/vfio/vfio_iommu_type1.c:3043:33"
+    for kept in ("open /dev/vfio/vfio", "drivers/vfio/x.c:1", " in /sys/bus/pci/drivers/x"):
+        assert in_tree(kept) == kept
 
 
 def test_a_kernel_without_debug_information(tmp_path: Path) -> None:

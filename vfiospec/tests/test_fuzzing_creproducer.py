@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -18,6 +19,10 @@ from vfiospec.device.port import Step
 from vfiospec.device.ports import LocalPort
 from vfiospec.device.transcript import Target, TranscriptDevice
 from vfiospec.fuzzing.creproducer import BUILD, reproducer
+from vfiospec.fuzzing.describe import descriptions
+from vfiospec.fuzzing.materialise import materialise
+from vfiospec.fuzzing.mutate import Mutator
+from vfiospec.tests.fuzz_world import WORLD
 
 NIC = TranscriptDevice("e1000e", "0000:00:14.0", 3)
 EDU = TranscriptDevice("edu", "0000:00:15.0", 4)
@@ -105,7 +110,7 @@ PLAIN_OPS: list[AnyOp] = [
     o.Race(((o.Pwrite(1, bytes([1]) + bytes(7)),), (o.Pwrite(1, bytes([2]) + bytes(7)),)), 50),
     o.Pread(1, 8),
     o.Rlimit(7, 128, 4096),
-    o.Open(8, "/dev/null", os.O_RDWR),
+    o.Open(8, "/dev/null", os.O_RDWR | os.O_CREAT, 0o644),
     o.Ioctl(8, vfio.VFIO_GET_API_VERSION),
     o.Ioctl(8, vfio.VFIO_DEVICE_GET_INFO, data=b"\x18\0\0\0" + b"\xa5" * 276),
     o.Drain(8),
@@ -140,6 +145,17 @@ def test_no_operation_takes_along_what_it_does_not_use(tmp_path: Path) -> None:
     alone = {type(op): op for op in (*VFIO_OPS, *PLAIN_OPS)}
     for number, op in enumerate(alone.values()):
         (tmp_path / f"{number}.c").write_text(reproducer(TARGET, [(op, None)]).text)
+    words = ["gcc", "-fsyntax-only", "-Wall", "-Werror", *map(str, tmp_path.iterdir())]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[:2000]
+
+
+def test_what_the_fuzzer_makes_becomes_c(tmp_path: Path) -> None:
+    """Every operation it knows, with the values it likes."""
+    mutator = Mutator(list(descriptions()), Random(7))  # noqa: S311 -- the same every time
+    for number in range(6):
+        ops = [op for _ in range(10) for op in materialise(mutator.fresh(), WORLD).ops]
+        (tmp_path / f"{number}.c").write_text(reproducer(TARGET, [(op, None) for op in ops]).text)
     words = ["gcc", "-fsyntax-only", "-Wall", "-Werror", *map(str, tmp_path.iterdir())]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[:2000]
