@@ -153,7 +153,7 @@ class Job:
         flags = [
             f"-seed={spec.seed}", "-max_len=4096", "-len_control=0", "-mutate_depth=1", "-reload=1",
             "-timeout=1000000", "-rss_limit_mb=0", "-handle_int=0", "-handle_term=0",
-            f"-artifact_prefix={self.folder}/", spec.corpus, *([spec.seeds] if spec.seeds else []),
+            f"-artifact_prefix={self.folder}/", spec.corpus, *spec.seeds,
         ]  # fmt: skip
         again = f"{sys.executable} -m fuzz.job {self.folder / 'spec.json'}"
         self.engine.fuzz(

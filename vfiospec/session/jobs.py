@@ -37,7 +37,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     kernel: str
     folder: str
     corpus: str
-    seeds: str = ""
+    seeds: tuple[str, ...] = ()
     modules: str = ""
     topology: str = "default"
     accel: str = "tcg"

@@ -15,6 +15,7 @@ from vfiospec.device.wire import decode_request, encode_request
 from vfiospec.fuzzing import codec
 from vfiospec.fuzzing.describe import descriptions
 from vfiospec.fuzzing.fields import PAGE
+from vfiospec.fuzzing.idioms import IDIOMS
 from vfiospec.fuzzing.materialise import materialise
 from vfiospec.fuzzing.model import ANY_KIND, MAX_OPERATIONS, RAW, Operation, Program, World
 from vfiospec.fuzzing.mutate import Mutator
@@ -210,6 +211,15 @@ def test_crossing_takes_from_both() -> None:
     one, other = (Operation("close"),) * 4, (Operation("eventfd"),) * 4
     names = {frozenset(s.name for s in make.cross(one, other)) for _ in range(50)}
     assert frozenset({"close", "eventfd"}) in names
+
+
+def test_idioms_are_of_operations_there_are_and_are_put_in_whole() -> None:
+    assert all(step.name in descriptions() for idiom in IDIOMS for step in idiom)
+    names = ("open group", "VFIO_GROUP_SET_CONTAINER", "close")
+    make = mutator(names=names)
+    seen = sum(tuple(s.name for s in make.fresh())[:2] == names[:2] for _ in range(400))
+    assert seen > 80
+    assert not mutator(names=("close",)).fresh()[0].values
 
 
 def test_every_operation_can_be_made() -> None:
