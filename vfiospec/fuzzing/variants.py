@@ -111,7 +111,7 @@ VARIANTS: Final[Mapping[str, tuple[Variant, ...]]] = {
         Variant(hints={"flags": numbers(0), "iommufd": files("iommufd")}, weight=10),
     ),
     "VFIO_DEVICE_ATTACH_IOMMUFD_PT": (
-        Variant(hints={"flags": numbers(0), "pt_id": numbers(1, 2, 3)}, weight=8),
+        Variant(hints={"flags": numbers(0), "pt_id": numbers(2, 1, 3)}, weight=8),
     ),
     "VFIO_DEVICE_DETACH_IOMMUFD_PT": (Variant(hints={"flags": numbers(0)}),),
     "VFIO_IOMMU_MAP_DMA": (
