@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vfiospec import __version__
-from vfiospec.cli import abi, fuzz, kernels, machine, replay, report, rules, run
+from vfiospec.cli import abi, bisect, fuzz, kernels, machine, replay, report, rules, run
 from vfiospec.device.transcript import TranscriptError
 from vfiospec.lab import LabError
 from vfiospec.layout import LayoutError
@@ -25,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
+app.command("bisect-step")(bisect.bisect_step)
 app.command("replay")(replay.replay)
 app.command("restore")(machine.restore)
 app.command("executor", hidden=True)(machine.executor)

@@ -16,8 +16,19 @@ from typing import NamedTuple
 
 import msgspec
 
-from vfiospec.results.model import RESULTS_FILE, Boot, Footer, Header, Outcome, Record, Start
+from vfiospec.results.model import (
+    RESULTS_FILE,
+    Boot,
+    Catalogue,
+    Footer,
+    Header,
+    KnownIssueState,
+    Outcome,
+    Record,
+    Start,
+)
 from vfiospec.results.writer import ResultsWriter
+from vfiospec.session.issue_book import together
 from vfiospec.session.part import Note, Problem
 from vfiospec.session.plugin import INTERRUPTED, Progress, exit_code
 from vfiospec.session.run import prepare
@@ -52,6 +63,7 @@ class _Part:
         self.header: Header | None = None
         self.ended = False
         self.footer = False
+        self.known_issues: list[KnownIssueState] = []
 
     def lines(self) -> list[bytes]:
         """Whole lines that arrived; waits for some. None ever again once it has ended."""
@@ -74,11 +86,12 @@ class Parts:
         self._said: set[str] = set()
         self._waiting: list[Record] = []
         self._writer: ResultsWriter | None = None
+        self._catalogued = False
         self._parts: list[_Part] = []
 
     def run(self, arguments: Sequence[str], jobs: int) -> Ended:
         """Start that many parts, each with pytest's arguments, and see them to their end."""
-        prepare(self.out)
+        self._lock = prepare(self.out)  # as long as this process lives
         try:
             self._parts += [_Part(arguments, number, jobs) for number in range(jobs)]
             self._gather()
@@ -123,9 +136,13 @@ class Parts:
                     self.problems += [] if text in self.problems else [text]
                 case Header() as header:
                     part.header = header
-                case Footer():
+                case Footer() as footer:
                     part.footer = True
+                    part.known_issues = footer.known_issues
+                case Catalogue() if self._catalogued:
+                    pass  # every part judges by the same
                 case record:
+                    self._catalogued |= isinstance(record, Catalogue)
                     self._waiting.append(record)
         if part.ended and part.process.wait() < 0 and not part.footer and not self.interrupted:
             self.problems.append(
@@ -171,6 +188,7 @@ class Parts:
                 exit_code=code,
                 interrupted=self.interrupted or problem,
                 duration=self._elapsed(),
+                known_issues=together(part.known_issues for part in self._parts),
             )
         )
         self._writer.close()

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from vfiospec.cli.findings import findings
 from vfiospec.cli.run import ROOT, chapters
 from vfiospec.lab import LabError
 from vfiospec.rules import all_rules
@@ -20,6 +21,7 @@ from vfiospec.rules.model import Rule
 from vfiospec.session.marks import rules_of
 
 app = typer.Typer(help="The promises, their sources, and the tests that assert them.")
+app.command("findings")(findings)
 EVERYWHERE = (QUIET, UNTAINTED, ALIVE, INSIDE)  # asserted after every test
 # Chapters that a command asserts, of sources: there is nothing to run. Our own tests hold each
 # such rule against a change that breaks it.

@@ -13,13 +13,15 @@ from rich.console import Console
 
 import vfiospec
 from vfiospec.cli.building import refresh
+from vfiospec.cli.output import put
 from vfiospec.cli.parts import Ended, Parts
 from vfiospec.lab import LabError
 from vfiospec.report.junit import junit
 from vfiospec.report.ktap import ktap, ktap_kselftest
 from vfiospec.report.terminal import LiveProgress, summary
-from vfiospec.results.model import RESULTS_FILE
+from vfiospec.results.model import RESULTS_FILE, ResultsError
 from vfiospec.results.reader import read_run
+from vfiospec.session.only import file_of, is_id
 from vfiospec.session.options import default_out
 from vfiospec.session.plugin import CANNOT_JUDGE, INTERRUPTED, PLUGIN, PROGRESS, SuitePlugin
 
@@ -102,14 +104,18 @@ def selection(suites: list[str], tests: list[str]) -> list[str]:
     for suite in suites:
         if suite not in known:
             raise LabError(f"no suite {suite!r}; there are {', '.join(known)}")
+    by_id = [test for test in tests if is_id(test)]
+    tests = [test for test in tests if not is_id(test)]
     for test in tests:
         path = ROOT / test.partition("::")[0]
         if not path.exists():
             raise LabError(
-                f"--test {test}: {path} does not exist; ids are in {RESULTS_FILE}, nodeid"
+                f"--test {test}: {path} does not exist; ids are in {RESULTS_FILE}, id and nodeid"
             )
     chosen = [str(ROOT / "suites" / suite) for suite in suites]
     chosen += [str(ROOT / test) for test in tests]
+    for test in by_id:
+        chosen += [str(file_of(ROOT / "suites", test)), "--test-id", test]
     return chosen or [str(ROOT / "suites")]
 
 
@@ -152,7 +158,14 @@ def run(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
         list[str] | None, typer.Option(metavar="NAME", help="Only this suite. Repeatable.")
     ] = None,
     test: Annotated[
-        list[str] | None, typer.Option(metavar="NODEID", help="Only this test. Repeatable.")
+        list[str] | None,
+        typer.Option(metavar="ID", help="Only this test, by its id or nodeid. Repeatable."),
+    ] = None,
+    known_issues: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="What is known to fail. Default: known-issues.toml, if it is here."
+        ),
     ] = None,
     require: Annotated[
         list[str] | None,
@@ -219,6 +232,7 @@ def run(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     arguments += _given("--modules", modules)
     folder = out.absolute() if out else default_out(ROOT)
     arguments += _given("--out", folder)
+    arguments += _given("--known-issues", known_issues and known_issues.absolute())
     arguments += _given("--device", *(device or []))
     arguments += _given("--require", *(require or []))
     arguments += _given("--executor", executor or None)
@@ -260,11 +274,18 @@ def _conclude(folder: Path, ended: Ended, dialect: Ktap | None) -> int:
             sys.stderr.write(f"vfiospec: {ended.problem}{interrupted}\n")
         return CANNOT_JUDGE
     judged = read_run(folder / RESULTS_FILE)
-    (folder / "junit.xml").write_text(junit(judged))
-    (folder / "results.ktap").write_text(ktap(judged))
+    code = ended.code
+    if ended.problem and judged.footer is None:  # else the footer says it
+        sys.stderr.write(f"vfiospec: {ended.problem}\n")
+    try:
+        put(junit(judged), folder / "junit.xml")
+        put(ktap(judged), folder / "results.ktap")
+    except ResultsError as e:
+        sys.stderr.write(f"vfiospec: {e}; `vfiospec report` makes it again\n")
+        code = code or CANNOT_JUDGE
     if dialect is None:
         summary(judged, folder, Console())
     else:
         sys.stdout.write((ktap if dialect is Ktap.KTAP else ktap_kselftest)(judged))
         summary(judged, folder, Console(stderr=True))
-    return ended.code
+    return code

@@ -3,6 +3,7 @@
 
 import re
 import shlex
+from collections.abc import Iterator
 
 from vfiospec.results.model import Header, Outcome
 from vfiospec.results.reader import Run
@@ -34,6 +35,29 @@ def by_chapter(run: Run) -> dict[str, list[Outcome]]:
 def short_name(outcome: Outcome) -> str:
     """Return the id without its chapter in front."""
     return outcome.id.removeprefix(f"{outcome.chapter}.")
+
+
+def headline(outcome: Outcome) -> str:
+    """Return why an outcome is what it is, or its name if nothing was said."""
+    if outcome.outcome in ("xfailed", "xpassed"):
+        how = "known deviation" if outcome.outcome == "xfailed" else "unexpectedly passes"
+        return f"{how}: {outcome.finding or outcome.message or 'no finding named'}"
+    if outcome.message:
+        return outcome.message
+    if outcome.expected is not None or outcome.actual is not None:
+        return f"expected {outcome.expected}, actual {outcome.actual}"
+    return outcome.outcome
+
+
+def stale_issues(run: Run) -> Iterator[str]:
+    """Yield a line for each known issue that ended or did not show though its tests ran."""
+    for issue in run.footer.known_issues if run.footer else ():
+        what = f"{issue.id} ({one_line(issue.title)}, {one_line(issue.link)})"
+        if issue.state == "ended":
+            yield f"{what}: {issue.note}; take it out of {issue.origin}"
+        elif issue.state == "silent":
+            maybe = ", as it may" if issue.intermittent else "; if it is fixed, take it out"
+            yield f"{what}: its tests ran, and none failed as it says{maybe}"
 
 
 def facts(header: Header) -> dict[str, str]:

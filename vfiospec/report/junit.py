@@ -4,7 +4,7 @@
 from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
-from vfiospec.report import by_chapter, facts, one_line, printable, short_name
+from vfiospec.report import by_chapter, facts, headline, one_line, printable, short_name
 from vfiospec.results.model import Outcome, OutcomeName
 from vfiospec.results.reader import Run
 
@@ -64,20 +64,9 @@ def _case(suite: ET.Element, outcome: Outcome) -> None:
 
     if outcome.outcome in _ELEMENTS:
         tag, kind = _ELEMENTS[outcome.outcome]
-        _verdict(case, tag, kind, _headline(outcome), _text(outcome))
+        _verdict(case, tag, kind, headline(outcome), _text(outcome))
     if outcome.log or outcome.dmar:
         ET.SubElement(case, "system-out").text = printable("\n".join([*outcome.log, *outcome.dmar]))
-
-
-def _headline(outcome: Outcome) -> str:
-    if outcome.outcome in ("xfailed", "xpassed"):
-        how = "known deviation" if outcome.outcome == "xfailed" else "unexpectedly passes"
-        return f"{how}: {outcome.finding or outcome.message or 'no finding named'}"
-    if outcome.message:
-        return outcome.message
-    if outcome.expected is not None or outcome.actual is not None:
-        return f"expected {outcome.expected}, actual {outcome.actual}"
-    return outcome.outcome
 
 
 def _text(outcome: Outcome) -> str:

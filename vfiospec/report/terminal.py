@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 from rich.text import Text
 
-from vfiospec.report import by_chapter, one_line, printable
+from vfiospec.report import by_chapter, one_line, printable, stale_issues
 from vfiospec.results.model import (
     RESULTS_FILE,
     UNEXPECTED,
@@ -124,7 +124,7 @@ class LiveProgress:
 
 
 def summary(run: Run, out_dir: Path, console: Console) -> None:
-    """Print the verdict, the chapters, each unexpected outcome, the findings and the skips."""
+    """Print the verdict, the chapters, each unexpected outcome, what is known, and the skips."""
     _say(console, _verdict_line(run), _STYLES[run.verdict()])
     _say(console, _effort_line(run))
     for reason in run.shortfalls():
@@ -138,12 +138,23 @@ def summary(run: Run, out_dir: Path, console: Console) -> None:
         _unexpected(console, alike)
     deviations = (o.finding or o.message or "no finding named" for o in _of(run, "xfailed"))
     _grouped(console, "Known deviations (xfailed)", deviations)
+    _known_issues(console, run)
     _grouped(console, "Skipped", (o.message or "no reason given" for o in _of(run, "skipped")))
     console.print()
     _say(console, f"Files in {out_dir}:")
     names = sorted(path.name for path in out_dir.iterdir()) if out_dir.is_dir() else []
     for name in names or ["nothing"]:
         _say(console, f"  {name}")
+
+
+def _known_issues(console: Console, run: Run) -> None:
+    """The entries of the known issues that somebody should take out."""
+    stale = list(stale_issues(run))
+    if stale:
+        console.print()
+        _say(console, f"Known issues to look at: {len(stale)}", "bold")
+    for line in stale:
+        _wrapped(console, "issue", line)
 
 
 def _verdict_line(run: Run) -> str:

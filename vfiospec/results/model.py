@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The records of results.jsonl, one JSON object per line; its key "type" says which record it is.
 
-A run is one header, then boots, starts and outcomes as they happen, then one footer.
+A run is one header, then boots, starts and outcomes as they happen, then one footer. A catalogue
+says which promises and known deviations the run judged by; files of before 2026-11-26 have none.
+What is added (a key, a kind of record) leaves the schema's number as it is: pass over what is new.
 """
 
 import re
@@ -75,6 +77,65 @@ class DeviceRef(msgspec.Struct, frozen=True, kw_only=True):
     bdf: str
 
 
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """Of what an outcome's finding names: its title, and where it is spoken of.
+
+    origin is "finding" if it ships with the suites, else the file of known issues.
+    """
+
+    title: str
+    link: str | None = None
+    origin: str = "finding"
+
+
+class KnownIssueState(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an entry of the known issues in this run.
+
+    showed: so many tests failed as it says. silent: its tests ran and none failed so. ended: it no
+    longer holds, note says why. elsewhere: it is of other kernels, topologies or modes. not run: no
+    test it names was judged.
+    """
+
+    id: str
+    title: str
+    link: str
+    origin: str
+    state: Literal["showed", "silent", "ended", "elsewhere", "not run"]
+    tests: int = 0
+    intermittent: bool = False
+    note: str | None = None
+
+
+class RuleFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A promise in words: how we know, where it was made, what it takes to test it if nothing does.
+
+    answers are the errnos or numbers it accepts, with their kernels and reasons; answer is the one
+    that the kernel of this run must give, why is the reason for just that one.
+    """
+
+    id: str
+    text: str
+    strength: str
+    sources: list[str] = msgspec.field(default_factory=list)
+    answers: list[str] = msgspec.field(default_factory=list)
+    answer: int | None = None
+    why: str = ""
+    untested: str = ""
+
+
+class FindingFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A known deviation in words: the rule it breaks, on which kernels, why, and what ends it."""
+
+    id: str
+    title: str
+    rule: str
+    kernels: str = ""
+    reason: str = ""
+    link: str = ""
+    since: str = ""
+    fixed_in: str = ""
+
+
 class _Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=str.lower):
     """Base of all records: the tag is the class name in lower case."""
 
@@ -93,6 +154,13 @@ class Header(_Record, frozen=True, kw_only=True):
     devices: list[DeviceFacts] = msgspec.field(default_factory=list)
     planned: int
     require: list[str] = msgspec.field(default_factory=list)
+
+
+class Catalogue(_Record, frozen=True, kw_only=True):
+    """What the run judged by: every rule and every finding, also those no test of it met."""
+
+    rules: list[RuleFacts] = msgspec.field(default_factory=list)
+    findings: list[FindingFacts] = msgspec.field(default_factory=list)
 
 
 class Boot(_Record, frozen=True, kw_only=True):
@@ -138,6 +206,7 @@ class Outcome(_Record, frozen=True, kw_only=True):
     log: list[str] = msgspec.field(default_factory=list)
     dmar: list[str] = msgspec.field(default_factory=list)
     finding: str | None = None
+    known: Known | None = None
     transcript: str | None = None
     rerun: str | None = None
     duration: float
@@ -150,16 +219,20 @@ class Outcome(_Record, frozen=True, kw_only=True):
 
 
 class Footer(_Record, frozen=True, kw_only=True):
-    """Last line: only a run that came to its end has one. interrupted says what cut it short."""
+    """Last line: only a run that came to its end has one. interrupted says what cut it short.
+
+    known_issues holds every entry of the known issues this run was given.
+    """
 
     finished: str
     counts: dict[str, int]
     exit_code: int
     interrupted: str | None = None
     duration: float
+    known_issues: list[KnownIssueState] = msgspec.field(default_factory=list)
 
 
-Record = Header | Boot | Start | Outcome | Footer
+Record = Header | Catalogue | Boot | Start | Outcome | Footer
 
 
 def json_schema() -> dict[str, Any]:

@@ -14,6 +14,7 @@ from vfiospec.results.model import (
     SCHEMA_VERSION,
     UNEXPECTED,
     Boot,
+    Catalogue,
     Footer,
     Header,
     Outcome,
@@ -35,6 +36,7 @@ class Run:
     started_only: tuple[str, ...]
     footer: Footer | None
     problems: list[str] = field(default_factory=list)
+    catalogue: Catalogue = field(default_factory=Catalogue)
 
     @property
     def partial(self) -> bool:
@@ -89,10 +91,11 @@ class Run:
 class _Collector:
     def __init__(self) -> None:
         self.headers: list[Header] = []
+        self.catalogue = Catalogue()
         self.boots: list[Boot] = []
         self.started: dict[str, None] = {}
         self.outcomes: list[Outcome] = []
-        self.first_seen: dict[str, int] = {}
+        self.first_seen: dict[str, tuple[int, Outcome]] = {}
         self.footer: Footer | None = None
         self.problems: list[str] = []
 
@@ -104,19 +107,28 @@ class _Collector:
                 self.headers.append(record)
                 if number > 1:
                     self.problems.append(f"line {number}: a header that is not the first line")
+            case Catalogue():
+                self.catalogue = record
             case Boot():
                 self.boots.append(record)
             case Start():
                 self.started[record.id] = None
             case Outcome():
-                first = self.first_seen.setdefault(record.id, number)
-                if first != number:
-                    self.problems.append(
-                        f"line {number}: second outcome of {record.id}, first on line {first}"
-                    )
-                self.outcomes.append(record)
+                self._outcome(number, record)
             case Footer():
                 self.footer = record
+
+    def _outcome(self, number: int, outcome: Outcome) -> None:
+        first, same = self.first_seen.setdefault(outcome.id, (number, outcome))
+        if first == number:
+            self.outcomes.append(outcome)
+        elif outcome == same:
+            self.problems.append(f"line {number}: line {first} once more, left out")
+        else:
+            self.outcomes.append(outcome)
+            self.problems.append(
+                f"line {number}: second outcome of {outcome.id}, first on line {first}"
+            )
 
     def run(self) -> Run:
         run = Run(
@@ -126,6 +138,7 @@ class _Collector:
             started_only=tuple(name for name in self.started if name not in self.first_seen),
             footer=self.footer,
             problems=self.problems,
+            catalogue=self.catalogue,
         )
         if run.header.schema > SCHEMA_VERSION:
             self.problems.append(
@@ -145,14 +158,26 @@ def read_run(path: Path) -> Run:
     Lines that cannot be read are named in Run.problems and the rest is kept. Raises ResultsError
     when there is no such file or no header in it.
     """
-    if path.is_dir():
-        path /= RESULTS_FILE
+    path = results_file(path)
+    return parse_run(read_bytes(path), str(path))
+
+
+def results_file(path: Path) -> Path:
+    """Return the results file of a run directory, or path itself."""
+    return path / RESULTS_FILE if path.is_dir() else path
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return what a results file holds. Raises ResultsError if it cannot be read."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as exc:
         msg = f"{path} cannot be read: {exc.strerror}"
         raise ResultsError(msg) from exc
 
+
+def parse_run(data: bytes, name: str) -> Run:
+    """Read what a results file holds, as read_run does; name is for messages."""
     collector = _Collector()
     decoder = msgspec.json.Decoder(Record)
     *lines, tail = data.split(b"\n")
@@ -163,6 +188,6 @@ def read_run(path: Path) -> Run:
             torn = number > len(lines)
             collector.problems.append(f"line {number}: {'cut off' if torn else 'corrupt'}: {exc}")
     if not collector.headers:
-        msg = f"{path} has no header: it is not a vfiospec run, or it was cut in its first line"
+        msg = f"{name} has no header: it is not a vfiospec run, or it was cut in its first line"
         raise ResultsError(msg)
     return collector.run()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Writes results.jsonl: every record is one write to the kernel, so a dead run keeps its lines."""
 
+import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,20 @@ from typing import Any, Self
 import msgspec
 
 from vfiospec.results.model import Record, ResultsError
+
+
+def claim(folder: Path) -> int | None:
+    """Return a descriptor that locks a folder for a run; None if another process has it.
+
+    The lock ends with the process, and leaves nothing behind.
+    """
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
 
 
 class ResultsWriter:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -13,6 +14,39 @@ from vfiospec.rules.model import Answer, registered
 
 class FindingError(Exception):
     """An expectations file that says something impossible."""
+
+
+class Deviation(Protocol):
+    """What a failure is measured by that somebody knows of: a finding, or a known issue."""
+
+    @property
+    def id(self) -> str:
+        """What outcomes name it by."""
+
+    @property
+    def title(self) -> str:
+        """What is wrong, in a sentence."""
+
+    @property
+    def link(self) -> str:
+        """Where it is spoken of, "" if nowhere."""
+
+    @property
+    def origin(self) -> str:
+        """The file it is in, or "finding"."""
+
+    @property
+    def intermittent(self) -> bool:
+        """Whether a test that it covers may pass."""
+
+    def concerns(self, rules: Iterable[str]) -> bool:
+        """Whether it may explain a test of these rules."""
+
+    def covers(self, test: str, version: tuple[int, int], roles: frozenset[str]) -> bool:
+        """Whether it speaks of this test on this kernel and device."""
+
+    def explains(self, actual: str) -> bool:
+        """Whether a failure is the one it describes."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,11 +65,24 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     since: str = ""
     fixed_in: str = ""
 
+    @property
+    def origin(self) -> str:
+        """It ships with the suites."""
+        return "finding"
+
+    @property
+    def intermittent(self) -> bool:
+        """A kernel breaks a promise always, or the test is not good enough."""
+        return False
+
+    def concerns(self, rules: Iterable[str]) -> bool:
+        """Whether its rule is one of these."""
+        return self.rule in rules
+
     def covers(self, test: str, version: tuple[int, int], roles: frozenset[str]) -> bool:
         """Whether it speaks of this test on this kernel and device."""
         return (
-            Answer(0, self.kernels).holds_on(version)
-            and any(fnmatchcase(test, glob) for glob in self.tests)
+            speaks_of(self.tests, self.kernels, test, version)
             and roles.issuperset(self.roles)
             and not roles.intersection(self.not_roles)
         )
@@ -47,6 +94,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     finding: tuple[Finding, ...] = ()
+
+
+def speaks_of(globs: Iterable[str], kernels: str, test: str, version: tuple[int, int]) -> bool:
+    """Whether a test and a kernel are among those that globs and bounds name."""
+    return Answer(0, kernels).holds_on(version) and any(fnmatchcase(test, g) for g in globs)
 
 
 def load(folder: Path) -> tuple[Finding, ...]:

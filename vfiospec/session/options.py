@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from vfiospec.lab import LabError
+from vfiospec.session.known_issues import DEFAULT as KNOWN_ISSUES
 
 _BDF = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 
@@ -34,9 +35,11 @@ class Options:
     require: tuple[str, ...]
     dangerous: bool
     panic_in: str
+    known_issues: Path | None
     part: int = 0  # which of `parts` equal parts of the tests this process judges
     parts: int = 1
     records: int | None = None  # the file descriptor records go to, instead of a results file
+    test_ids: tuple[str, ...] = ()
 
     @property
     def in_place(self) -> bool:
@@ -92,6 +95,19 @@ def add(parser: pytest.Parser) -> None:
         help="how many examples a property is tried on",
     )
     group.addoption(
+        "--test-id",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="of the file that an id is from, only the tests it stands for",
+    )
+    group.addoption(
+        "--known-issues",
+        default=None,
+        metavar="FILE",
+        help=f"what is known to fail here (default: {KNOWN_ISSUES}, if there is one)",
+    )
+    group.addoption(
         "--dangerous",
         action="store_true",
         help="also what may take a released kernel down: last, each in a boot of its own",
@@ -133,6 +149,13 @@ def default_out(root: Path) -> Path:
     return root / "reports" / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
 
 
+def _known_issues(config: pytest.Config) -> Path | None:
+    """The file that was named, or else the one where it is run, if there is one."""
+    named = config.getoption("known_issues")
+    path = config.invocation_params.dir / (named or KNOWN_ISSUES)
+    return path if named or path.is_file() else None
+
+
 def read(config: pytest.Config) -> Options:
     """Read them back. LabError for values that cannot be."""
     devices = _devices(config.getoption("device"))
@@ -171,4 +194,6 @@ def read(config: pytest.Config) -> Options:
         part=config.getoption("part"),
         parts=config.getoption("parts"),
         records=config.getoption("records"),
+        known_issues=_known_issues(config),
+        test_ids=tuple(config.getoption("test_id")),
     )

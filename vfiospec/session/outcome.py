@@ -12,6 +12,7 @@ from vfiospec.device.port import TargetLostError
 from vfiospec.expect import Mismatch
 from vfiospec.results import model
 from vfiospec.rules.model import registered
+from vfiospec.session.findings import Deviation
 from vfiospec.session.marks import rules_of
 
 
@@ -46,6 +47,7 @@ class Judged:
     log: list[str] = field(default_factory=list)
     dmar: list[str] = field(default_factory=list)
     finding: str | None = None
+    known: model.Known | None = None  # of the finding
     broken: list[str] = field(default_factory=list)  # rules that broke besides the test's own
     lost: str = ""
     transcript: str | None = None
@@ -62,8 +64,13 @@ class Judged:
         A known deviation explains itself, not what else went wrong in the same test.
         """
         if self.unbroken or (outcome == "error" and self.outcome == "failed"):
-            self.finding = None
+            self.finding = self.known = None
             self.outcome, self.message = outcome, message
+
+    def explained(self, outcome: model.OutcomeName, by: Deviation) -> None:
+        """What it is called in the light of what is known."""
+        self.outcome, self.finding = outcome, by.id
+        self.known = model.Known(title=by.title, link=by.link or None, origin=by.origin)
 
     def see(self, report: pytest.TestReport, error: BaseException | None) -> None:
         """Take in one phase of the test: setup, call or teardown."""
@@ -116,6 +123,7 @@ class Judged:
             log=self.log if bad else [],
             dmar=self.dmar,
             finding=self.finding,
+            known=self.known,
             transcript=self.transcript,
             rerun=rerun if bad else None,
             duration=round(now - self.began, 4),

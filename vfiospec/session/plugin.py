@@ -3,6 +3,7 @@
 
 from collections import Counter
 from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -15,8 +16,13 @@ from vfiospec.expect import Mismatch
 from vfiospec.lab import LabError
 from vfiospec.lab.bench import BenchDevice
 from vfiospec.results import model
+from vfiospec.results.model import ResultsError
 from vfiospec.rules import all_rules, kernel
+from vfiospec.rules.model import kernel_version
 from vfiospec.session import findings as known
+from vfiospec.session import only
+from vfiospec.session.catalogue import catalogue
+from vfiospec.session.issue_book import IssueBook
 from vfiospec.session.marks import is_dangerous, rules_of, selected
 from vfiospec.session.options import Options
 from vfiospec.session.outcome import Judged, rerun_line, test_id
@@ -53,6 +59,7 @@ class SuitePlugin:
             self.run.listeners.append(progress.on_record)
         all_rules()
         self.findings = known.load(Path(config.rootpath) / "suites" / "expectations")
+        self.issues = IssueBook(options.known_issues, self.findings)
         self.judged: Judged | None = None
         self.counts: Counter[str] = Counter()
         self.interrupted: str | None = None
@@ -80,6 +87,8 @@ class SuitePlugin:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Refuse a test without a rule, and two tests with one id; put the dangerous last."""
+        if self.options.test_ids:
+            items[:] = self._chosen(items)
         risky = [i for i in items if is_dangerous(i)]
         if risky and not self.options.dangerous:
             self.config.hook.pytest_deselected(items=risky)
@@ -104,6 +113,19 @@ class SuitePlugin:
             self.config.hook.pytest_deselected(items=others)
             items[:] = items[options.part :: options.parts]
 
+    def _chosen(self, items: list[pytest.Item]) -> list[pytest.Item]:
+        """Those that an id stands for, and all of what was named in another way."""
+        suites = self.config.rootpath / "suites"
+        try:
+            files = {str(only.file_of(suites, test)) for test in self.options.test_ids}
+            doubtful = {i: test_id(i) for i in items if str(i.path) in files}
+            chosen = only.choose(self.options.test_ids, doubtful.values())
+        except LabError as e:
+            raise pytest.UsageError(f"vfiospec: {e}") from e
+        left_out = [i for i, name in doubtful.items() if name not in chosen]
+        self.config.hook.pytest_deselected(items=left_out)
+        return [i for i in items if i not in left_out]
+
     # -- the run
 
     @pytest.hookimpl(wrapper=True)
@@ -114,8 +136,10 @@ class SuitePlugin:
             return (yield)
         try:
             self.run.begin(planned)
+            if self.options.part == 0:  # parts of one run have one file
+                self.run.write(catalogue(self.findings, self.run.version))
             return (yield)
-        except LabError as e:
+        except (LabError, ResultsError) as e:
             self.problem = str(e)
             pytest.exit(str(e), returncode=CANNOT_JUDGE)
         except KeyboardInterrupt:
@@ -137,9 +161,13 @@ class SuitePlugin:
             exit_code=self.exit_code(),
             interrupted=self.interrupted or self.problem,
             duration=self.run.elapsed(),
+            known_issues=self.issues.states(*self._where()),
         )
-        self.run.write(footer)
-        writer.close()
+        try:
+            self.run.write(footer)
+            writer.close()
+        except ResultsError as e:
+            self.problem = self.problem or str(e)
 
     def exit_code(self) -> int:
         """What a run that counted this must end with."""
@@ -158,6 +186,15 @@ class SuitePlugin:
         elif exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = CANNOT_JUDGE
 
+    @contextmanager
+    def _disk(self) -> Generator[None]:
+        """End the run, with a line that says why, when its results cannot be written."""
+        try:
+            yield
+        except (ResultsError, OSError) as e:
+            self.problem = str(e)
+            pytest.exit(str(e), returncode=CANNOT_JUDGE)
+
     # -- one test
 
     @pytest.hookimpl(wrapper=True)
@@ -169,11 +206,13 @@ class SuitePlugin:
         if not in_suites(item):
             return (yield)
         self.judged = Judged(item, test_id(item), self.run.elapsed())
-        self.run.write(model.Start(id=self.judged.id, t=self.run.elapsed()))
+        with self._disk():
+            self.run.write(model.Start(id=self.judged.id, t=self.run.elapsed()))
         try:
             return (yield)
         finally:
-            self._write_outcome(self.judged)
+            with self._disk():
+                self._write_outcome(self.judged)
             self.judged = None
             if is_dangerous(item):
                 self.run.spoil(f"{test_id(item)}, which may leave a kernel broken")
@@ -210,7 +249,7 @@ class SuitePlugin:
             report.outcome = "passed"  # whatever a teardown says of a dead kernel is no news
         judged.see(report, error)
         if report.when == "call" and report.passed and (finding := self._finding(judged)):
-            judged.outcome, judged.finding = "xpassed", finding.id
+            judged.explained("xpassed", finding)
             judged.message = f"{finding.id} is known to fail here, and passed: {finding.title}"
         # What shows only in teardown is the kernel's health: no finding speaks of that.
         # A kernel that dies is one only where the test is known to be able to kill it.
@@ -218,7 +257,7 @@ class SuitePlugin:
         if report.failed and report.when != "teardown" and explicable:
             finding = self._finding(judged)
             if finding is not None:
-                judged.outcome, judged.finding = "xfailed", finding.id
+                judged.explained("xfailed", finding)
                 report.outcome, report.wasxfail = "skipped", finding.id
         if report.skipped and self._required(item) and judged.outcome == "skipped":
             judged.failed("failed", f"skipped, though required: {judged.message}")
@@ -238,18 +277,27 @@ class SuitePlugin:
     def _required(self, item: pytest.Item) -> bool:
         return item.path.parent.name in self.options.require
 
-    def _finding(self, judged: Judged) -> known.Finding | None:
+    def _finding(self, judged: Judged) -> known.Deviation | None:
         device = self.run.device(_spec(judged.item))
         roles = device.roles if device else frozenset()
         own = {r.id for r in rules_of(judged.item)}
-        for finding in self.findings:
-            if finding.rule not in own or not finding.covers(judged.id, self.run.version, roles):
+        those: list[known.Deviation] = [*self.findings, *self.issues.holding(*self._where())]
+        for finding in those:
+            if not finding.concerns(own) or not finding.covers(judged.id, self.run.version, roles):
                 continue
-            if judged.outcome == "passed" or finding.explains(
-                judged.actual or judged.message or ""
-            ):
+            if judged.outcome == "passed":
+                if not finding.intermittent:
+                    return finding
+            elif finding.explains(judged.actual or judged.message or ""):
                 return finding
         return None
+
+    def _where(self) -> tuple[tuple[int, int], str, model.Mode]:
+        header = self.run.header
+        if header is None:
+            raise LabError("nothing has been booted yet")
+        topology = header.topology.name if header.topology else ""
+        return kernel_version(header.kernel.release), topology, header.mode
 
     def judge_health(self) -> None:
         """Judge what the kernel said while a test ran. Mismatch if it was not sound."""
@@ -279,6 +327,7 @@ class SuitePlugin:
         if judged.outcome in ("failed", "error", "xpassed", "xfailed"):
             self._keep_transcript(judged, device)
         self.counts[judged.outcome] += 1
+        self.issues.count(judged.id, judged.outcome, judged.finding, self._where()[0])
         self.run.write(
             judged.record(
                 model.DeviceRef(name=device.name, bdf=device.bdf) if device else None,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """One run: the bench that is judged, the world of open devices on it, and the results file."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from vfiospec.lab.bench import Bench, BenchDevice, InPlaceBench, VmBench
 from vfiospec.lab.kernel import resolve
 from vfiospec.lab.qemu import Vm
 from vfiospec.results import model
-from vfiospec.results.writer import RecordStream, ResultsWriter
+from vfiospec.results.writer import RecordStream, ResultsWriter, claim
 from vfiospec.rules.model import kernel_version
 from vfiospec.session.health import HealthMonitor
 from vfiospec.session.options import Options
@@ -26,14 +27,23 @@ from vfiospec.session.options import Options
 _CONSOLE_LINES = 60  # of a dead guest's console, kept with the test that killed it
 
 
-def prepare(out: Path) -> None:
-    """Make the folder of a run. LabError if it cannot be, or holds one."""
-    if (out / model.RESULTS_FILE).exists():
-        raise LabError(f"{out} already holds a run: choose another --out")
+def prepare(out: Path) -> int:
+    """Make the folder of a run, and lock it while this process lives; the lock's descriptor.
+
+    LabError if it cannot be, holds a run, or another process is writing one to it. A boot writes
+    there before there are results, so their file alone does not keep two runs apart.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
+        lock = claim(out)
     except OSError as e:
         raise LabError(f"--out {out}: {e.strerror}") from e
+    if lock is None:
+        raise LabError(f"another run is writing to {out}: choose another --out")
+    if (out / model.RESULTS_FILE).exists():
+        os.close(lock)
+        raise LabError(f"{out} already holds a run: choose another --out")
+    return lock
 
 
 class Run:
@@ -63,7 +73,9 @@ class Run:
         self._spoilt = ""
         self._wanted_boots = 1
         self.health: HealthMonitor | None = None
+        self._folder: int | None = None  # a lock on it, for as long as this process lives
         self.writer: ResultsWriter | RecordStream | None = None
+        self.header: model.Header | None = None  # once it is written
         self.listeners: list[Callable[[model.Record], None]] = []
 
     # -- the bench
@@ -94,7 +106,7 @@ class Run:
         """Boot, bind, and open the results file. LabError if nothing can be judged."""
         options = self.options
         if options.records is None:
-            prepare(options.out)
+            self._folder = prepare(options.out)
         if self._layout is not None:
             kernel = resolve(options.kernel, options.modules, self._say)
             self._say(f"{kernel.spec}: {kernel.origin}")
@@ -108,7 +120,8 @@ class Run:
             self.writer = ResultsWriter(options.out / model.RESULTS_FILE)
         else:
             self.writer = RecordStream(options.records)
-        self.write(self._header(planned))
+        self.header = self._header(planned)
+        self.write(self.header)
         self._booted(None)
 
     def _booted(self, reason: str | None) -> None:

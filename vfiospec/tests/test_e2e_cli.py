@@ -33,6 +33,8 @@ def user(tmp_path: Path) -> User:
             "no suite 'nonsense'; there are cdev, compatibility, config_space",
         ),
         (("--test", "suites/none.py::test_x"), "suites/none.py does not exist"),
+        (("--test", "region_inof.vga.x"), "no test begins with region_inof.vga; near are region_"),
+        (("--known-issues", "missing"), "missing: cannot be read: No such file or directory"),
         (("--require", "nonsense"), "--require nonsense: there are cdev"),
         (("--kernel", "not-a-kernel"), "not-a-kernel: not an x86 bzImage"),
         (("--kernel", "empty"), "a folder without arch/x86/boot/bzImage"),

@@ -70,6 +70,8 @@ def test_a_panic_costs_one_test_and_no_result(user: User, jobs: str) -> None:
     (again,) = [boot for boot in run.boots if boot.reason]
     assert "Kernel panic" in (again.reason or "")
     assert len({boot.n for boot in run.boots}) == int(jobs) + 1
+    written = (user.home / "out" / RESULTS_FILE).read_bytes()
+    assert written.count(b'"type":"catalogue"') == 1
     assert Counter(o.id for o in run.outcomes).most_common(1)[0][1] == 1
     assert [o for o in run.outcomes if o.boot == error.boot], "one was judged before it"
     after = [o for o in run.outcomes if o.boot == again.n]

@@ -17,6 +17,8 @@ from vfiospec.tests import sample_run
 
 REGENERATE = "python -c 'from vfiospec.results.model import *; print(schema_text(), end=str())'"
 
+FAILED_NOW = sample_run.outcome(sample_run.PASSED.id, "failed")
+
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 maybe = st.none() | text
 seconds = st.floats(0, 1e6)
@@ -151,12 +153,13 @@ def test_unknown_keys_pass_and_an_unknown_type_is_a_problem(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [
-        ([sample_run.PASSED, sample_run.PASSED], "line 3: second outcome of device-info"),
+        ([sample_run.PASSED, FAILED_NOW], "line 3: second outcome of device-info"),
+        ([sample_run.PASSED, sample_run.PASSED], "line 3: line 2 once more, left out"),
         ([sample_run.header()], "line 2: a header that is not the first line"),
         ([sample_run.footer([]), Start(id="a", t=1)], "line 3: a record after the footer"),
         ([sample_run.footer([sample_run.PASSED])], "footer counts 1 passed, the file holds 0"),
     ],
-    ids=["outcome-twice", "header-twice", "after-footer", "wrong-counts"],
+    ids=["outcome-twice", "line-twice", "header-twice", "after-footer", "wrong-counts"],
 )
 def test_what_contradicts_itself_is_a_problem(
     tmp_path: Path, lines: list[Record], problem: str
@@ -165,9 +168,26 @@ def test_what_contradicts_itself_is_a_problem(
     assert [p for p in run.problems if p.startswith(problem)], run.problems
 
 
+def test_a_file_without_a_catalogue_is_read_as_before(tmp_path: Path) -> None:
+    """It has no catalogue: what a page needs of it is unknown, and nothing is wrong with it."""
+    old = msgspec.structs.replace(sample_run.header(0), schema=1)
+    run = read_run(sample_run.write(tmp_path, [old, sample_run.footer([])]))
+    assert (run.problems, run.catalogue) == ([], model.Catalogue())
+
+
+def test_the_catalogue_comes_back(tmp_path: Path) -> None:
+    said = model.Catalogue(
+        rules=[model.RuleFacts(id="a.b", text="It is so.", strength="observed", sources=["here"])],
+        findings=[model.FindingFacts(id="f", title="it is not", rule="a.b", kernels="<6.1")],
+    )
+    run = read_run(sample_run.write(tmp_path, [sample_run.header(0), said, sample_run.footer([])]))
+    assert run.catalogue == said
+
+
 def test_a_newer_schema_is_a_problem(tmp_path: Path) -> None:
-    newer = msgspec.structs.replace(sample_run.header(), schema=2)
-    assert "schema 2 is newer" in read_run(sample_run.write(tmp_path, [newer])).problems[0]
+    newer = msgspec.structs.replace(sample_run.header(), schema=model.SCHEMA_VERSION + 1)
+    problem = read_run(sample_run.write(tmp_path, [newer])).problems[0]
+    assert f"schema {newer.schema} is newer" in problem
 
 
 def test_no_file_and_no_header_are_errors_that_name_the_file(tmp_path: Path) -> None:
