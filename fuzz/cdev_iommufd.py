@@ -31,5 +31,5 @@ TARGET = Target(
             "fork",
         ),
     ),
-    free=("testdev", "sdhci", "edu", "rtl8139"),
+    free=("testdev", "xhci", "virtio-rng", "edu", "rtl8139"),
 )

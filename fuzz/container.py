@@ -10,5 +10,5 @@ TARGET = Target(
         "container", also=("open container", "open group", "VFIO_GROUP", "close", "dup", "fork")
     ),
     held=("e1000e",),
-    free=("testdev", "sdhci", "rtl8139"),
+    free=("testdev", "xhci", "sdhci", "rtl8139"),
 )

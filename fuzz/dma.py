@@ -15,6 +15,7 @@ TARGET = Target(
             "open group",
             "VFIO_GROUP",
             "write register",
+            "edu dma",
             "write config",
             "memfd",
             "munmap",

@@ -21,5 +21,5 @@ TARGET = Target(
             "fork",
         ),
     ),
-    free=("testdev", "sdhci", "rtl8139"),
+    free=("testdev", "xhci", "virtio-rng", "sdhci", "rtl8139"),
 )

@@ -27,7 +27,7 @@ from vfiospec.lab.bench import InPlaceBench, VmBench
 from vfiospec.lab.kernel import resolve
 from vfiospec.lab.native import build_executor
 from vfiospec.session.health import HealthMonitor
-from vfiospec.session.jobs import BROKEN, DONE, LOST, Spec, Stats, load_target
+from vfiospec.session.jobs import BROKEN, DEADLINE, DONE, LOST, Spec, Stats, load_target
 
 STATS_EVERY: Final = 1.0  # seconds
 
@@ -94,7 +94,9 @@ class Job:
             return InPlaceBench(spec.devices, [str(build_executor())])
         kernel = resolve(spec.kernel, Path(spec.modules) if spec.modules else None, self.say)
         layout = topology.load(spec.topology)
-        return VmBench(kernel, layout, self.folder, accel=spec.accel, say=self.say)
+        return VmBench(
+            kernel, layout, self.folder, accel=spec.accel, deadline=DEADLINE, say=self.say
+        )
 
     def say(self, text: str) -> None:
         """Into the job's log."""
@@ -151,7 +153,7 @@ class Job:
         flags = [
             f"-seed={spec.seed}", "-max_len=4096", "-len_control=0", "-mutate_depth=1", "-reload=1",
             "-timeout=1000000", "-rss_limit_mb=0", "-handle_int=0", "-handle_term=0",
-            f"-artifact_prefix={self.folder}/", spec.corpus, *([spec.seeds] if spec.seeds else []),
+            f"-artifact_prefix={self.folder}/", spec.corpus, *spec.seeds,
         ]  # fmt: skip
         again = f"{sys.executable} -m fuzz.job {self.folder / 'spec.json'}"
         self.engine.fuzz(

@@ -15,6 +15,7 @@ from vfiospec.fuzzing.oracle import judge
 from vfiospec.fuzzing.target import build_world
 from vfiospec.rules import conventions, kernel
 from vfiospec.session.jobs import ROOT, load_target, targets
+from vfiospec.session.marks import checks, dangerous
 from vfiospec.session.run import Run
 
 _BATCH = 16
@@ -58,7 +59,7 @@ def replay(run: Run, world: World, programs: list[tuple[str, Program]]) -> list[
     return found
 
 
-CHECKS = pytest.mark.checks(
+CHECKS = checks(
     kernel.QUIET,
     kernel.UNTAINTED,
     kernel.ALIVE,
@@ -83,7 +84,7 @@ def test_a_corpus_does_no_harm(run: Run, target: str) -> None:
 
 
 @CHECKS
-@pytest.mark.dangerous
+@dangerous
 @pytest.mark.parametrize("seed", DANGEROUS, ids=[f"{p.parent.name}-{p.name}" for p in DANGEROUS])
 def test_a_crash_is_mended(run: Run, seed: Path) -> None:
     """A program that some kernel died of."""

@@ -28,7 +28,7 @@ from vfiospec.lab import LabError, topology
 from vfiospec.lab.bench import VmBench
 from vfiospec.lab.kernel import Kernel, resolve
 from vfiospec.session.health import HealthMonitor
-from vfiospec.session.jobs import load_target
+from vfiospec.session.jobs import DEADLINE, load_target
 
 KernelOption = Annotated[str, typer.Option("--kernel", metavar="SOURCE", help="As for `run`.")]
 LayoutOption = Annotated[str, typer.Option("--topology", metavar="NAME")]
@@ -55,7 +55,7 @@ def campaign(target: str, kernel: Kernel, layout: str) -> Iterator[Campaign]:
     """A guest with the target's world, steered by coverage if the kernel has it."""
     chosen, about = topology.load(layout), load_target(target)
     with tempfile.TemporaryDirectory(prefix="vfiospec-") as folder:
-        bench = VmBench(kernel, chosen, Path(folder), say=_say)
+        bench = VmBench(kernel, chosen, Path(folder), deadline=DEADLINE, say=_say)
         made = Campaign(
             bench, about, Path(folder), monitor=HealthMonitor, kernel=kernel.spec,
             topology=layout, say=_say,

@@ -100,7 +100,7 @@ def run(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     ] = Feedback.AUTO,
     *,
     no_seeds: Annotated[
-        bool, typer.Option("--no-seeds", help="Do not start from corpora/TARGET.")
+        bool, typer.Option("--no-seeds", help="Do not start from corpora/.")
     ] = False,
 ) -> None:
     """Run programs of typed operations on a kernel until it does wrong, and go on.
@@ -119,7 +119,7 @@ def run(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
         raise LabError("--jobs: one device takes one job")
     folder = (out or ROOT / "reports" / f"fuzz-{target}").absolute()
     kept = (corpus or folder / "corpus").absolute()
-    seeds = ROOT / "corpora" / target
+    seeds = seeds_of(target)
     try:
         kept.mkdir(parents=True, exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +132,7 @@ def run(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
             kernel=str(tree.absolute()) if tree.exists() else kernel,
             folder=str(folder / f"job-{n}"),
             corpus=str(kept),
-            seeds=str(seeds) if seeds.is_dir() and not no_seeds else "",
+            seeds=() if no_seeds else tuple(map(str, seeds)),
             modules=str(modules.absolute()) if modules else "",
             topology=topology,
             accel=accel.value,
@@ -168,6 +168,13 @@ def _watch(supervisor: Supervisor, corpus: Path) -> int:
 def _interrupt(number: int, frame: object) -> NoReturn:
     del number, frame
     raise KeyboardInterrupt
+
+
+def seeds_of(target: str) -> list[Path]:
+    """The corpora whose programs a target can run: its own, and those of narrower ones."""
+    mine = set(load_target(target).operations)
+    fitting = [t for t in targets() if mine.issuperset(load_target(t).operations)]
+    return [p for t in fitting if (p := ROOT / "corpora" / t).is_dir()]
 
 
 def list_targets() -> None:

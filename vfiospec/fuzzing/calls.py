@@ -45,7 +45,7 @@ def _call(
 
 _FLAGS = numbers(0o2, 0o2000002, 0, 1, 0o2 | 0o4000)
 _WHICH = numbers(*range(12))
-_EDU = numbers(edu.RAISE, edu.ACKNOWLEDGE, edu.DMA_COMMAND, edu.DMA_FROM, edu.DMA_TO, edu.DMA_COUNT,
+_EDU = numbers(edu.RAISE, edu.ACKNOWLEDGE, edu.DMA_FROM, edu.DMA_TO, edu.DMA_COUNT,
                edu.STATUS, edu.LIVENESS, edu.FACTORIAL)  # fmt: skip
 
 CALLS: Final[tuple[Description, ...]] = (
@@ -112,6 +112,16 @@ CALLS: Final[tuple[Description, ...]] = (
         name="write register",
         undo=("config",),
         weight=4,
+    ),
+    _call(
+        "edu dma",
+        "device",
+        [
+            ("iova", numbers(0x100000, 0x101000, 0x110000, 0x200000, 0, 0xFEE00000)),
+            ("size", numbers(2048, 8, 1, 256)),
+            ("from device", numbers(1, 0)),
+        ],
+        weight=1,
     ),
     _call(
         "mmap",

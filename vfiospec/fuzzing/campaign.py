@@ -46,9 +46,13 @@ class Campaign:
         topology: str = "",
         mode: TraceMode = TraceMode.PLAIN,
         max_reboots: int = 1000,
+        emulator: str = "QEMU gave up",
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`folder` takes the journal and what is found."""
+        """`folder` takes the journal and what is found.
+
+        A loss whose reason begins with `emulator` is no fault of the kernel's.
+        """
         self.guest, self.target, self.folder = guest, target, folder
         self.mode = mode
         self.figures = Figures()
@@ -58,6 +62,7 @@ class Campaign:
         self._watch, self._say = monitor, say
         self._kernel, self._topology = kernel, topology
         self._max_reboots = max_reboots
+        self._emulator = emulator
         folder.mkdir(parents=True, exist_ok=True)
         self._journal = Journal(folder / "journal.bin")
         self.world = World({}, (), FIRST_HANDLE)
@@ -150,7 +155,7 @@ class Campaign:
         if reports and all(r.kind in _MILD for r in reports):
             # It goes on as before, and says so once in a boot: there is nothing to avoid.
             for title in {r.title for r in reports}:
-                self._found(title, words, outcome.program, len(outcome.program))
+                self._found(title, words, outcome.program, -1)
             return False
         # A kernel that reported anything else once may be broken, or silent from now on.
         self.guest.abandon()
@@ -206,6 +211,9 @@ class Campaign:
         title = title_of(words, why.strip())
         if program:
             self.avoided.learn(title, program, step)
+        if why.startswith(self._emulator):
+            self._say(f"{why} ({_where(program, step)})")
+            return  # a device of the emulator's that was told what no device is told
         self._found(title, words, program, step)
 
     def _found(self, title: str, words: str, program: Program, step: int) -> None:
@@ -226,8 +234,7 @@ class Campaign:
         if folder is None:
             return
         self.finds.append(Find(title, program, step, words, folder))
-        told = f"at step {step + 1} of {len(program)}" if program else "no program does it alone"
-        self._say(f"found: {title} ({told})")
+        self._say(f"found: {title} ({_where(program, step)})")
 
     def reset(self, after: Sequence[AnyOp]) -> None:
         """Give up what was opened step by step, and undo what was done to what stays open."""
@@ -252,3 +259,12 @@ class Campaign:
         steps += [(op, None) for op in materialise(program, self.world).ops]
         steps.append((o.ReadFile("/proc/sys/kernel/tainted", 32), None))
         transcript.save(path, target, steps)
+
+
+def _where(program: Program, step: int) -> str:
+    """Where in a program something happened, in words."""
+    if not program:
+        return "no program does it alone"
+    if step < 0:
+        return f"by a program of {len(program)} steps"
+    return f"at step {step + 1} of {len(program)}" if step < len(program) else "when it was closed"

@@ -13,7 +13,7 @@ Run = Callable[[Sequence[Program]], Sequence[set[int] | None]]
 
 _BATCH = 16
 _NAMED = 3  # steps a name holds
-_PREFIX = re.compile(r"^(VFIO_|IOMMU_)?(DEVICE_|GROUP_|IOMMU_|GET_)*")
+_PREFIX = re.compile(r"^(VFIO_)?(DEVICE_(?!FD)|IOMMU_)?")
 
 
 def merge(

@@ -9,6 +9,7 @@ from typing import Final
 from vfiospec.fuzzing.describe import descriptions
 from vfiospec.fuzzing.description import Description
 from vfiospec.fuzzing.fields import Source
+from vfiospec.fuzzing.idioms import IDIOMS
 from vfiospec.fuzzing.maker import resolve
 from vfiospec.fuzzing.model import ANY_KIND, MAX_OPERATIONS, RAW, Operation, Program
 
@@ -30,17 +31,22 @@ class Mutator:
         self._about = [known[name] for name in operations]
         self._weights = list(accumulate(d.weight for d in self._about))
         self._random = random
+        mine = set(operations)
+        self._idioms = [i for i in IDIOMS if all(step.name in mine for step in i)]
         self.compared: dict[int, int] = {}
         self._ways: tuple[tuple[int, Callable[[list[Operation]], None]], ...] = (
             (30, self._change), (25, self._insert), (10, self._remove), (6, self._swap),
-            (6, self._repeat), (4, self._move), (8, self._hint),
+            (6, self._repeat), (4, self._move), (8, self._hint), (6, self._idiom),
         )  # fmt: skip
         self._chances = list(accumulate(weight for weight, _ in self._ways))
 
     def fresh(self) -> Program:
         """A program out of nothing."""
         count = self._random.choice((1, 2, 3, 4, 5, 5, 6, 8))
-        return tuple(self.operation() for _ in range(count))
+        steps = [self.operation() for _ in range(count)]
+        if self._idioms and self._random.random() < 0.3:  # noqa: PLR2004 -- a share of them
+            steps[:0] = self._random.choice(self._idioms)
+        return tuple(steps[:MAX_OPERATIONS])
 
     def operation(self) -> Operation:
         """One step: mostly valid, a few fields broken."""
@@ -137,6 +143,13 @@ class Mutator:
             self._remove(steps)
             return
         steps.insert(self._random.randint(0, len(steps)), self.operation())
+
+    def _idiom(self, steps: list[Operation]) -> None:
+        if not self._idioms or len(steps) >= _USUAL_LENGTH:
+            self._insert(steps)
+            return
+        at = self._random.randint(0, len(steps))
+        steps[at:at] = self._random.choice(self._idioms)
 
     def _remove(self, steps: list[Operation]) -> None:
         if len(steps) > 1:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from vfiospec.abi import vfio
+from vfiospec.device import edu
 from vfiospec.device import ops as o
 from vfiospec.device.ops import Fixup, FixupKind, Handle, Ref
 from vfiospec.fuzzing.calls import REGION_SHIFT
@@ -17,6 +18,7 @@ _WORD: Final = (1 << 64) - 1
 _NOWHERE: Final = 0x7FFF_F000_0000  # an address of user space where nothing is
 _MOST_READ: Final = 1 << 13  # an emulated device takes its time for each word
 _IOEVENTFD: Final = "VFIO_DEVICE_IOEVENTFD"
+_COMMAND: Final = range(edu.DMA_COMMAND, edu.DMA_COMMAND + 8)
 _FD, _POINTER = 4, 8  # bytes of a descriptor, of an address
 # Places of a buffer, besides inline.
 _AT_THE_END, _AT_NULL, _AT_NOTHING, _TOO_SHORT = 1, 2, 3, 4
@@ -49,6 +51,9 @@ def _ioctl(maker: Maker, about: Description, on: int, values: Resolved) -> None:
             number += size
         wrapped = number & ((1 << (8 * f.width)) - 1)
         data[f.offset : f.offset + f.width] = wrapped.to_bytes(f.width, "little")
+    where = vfio.vfio_device_ioeventfd.unpack(bytes(data)).offset if about.name == _IOEVENTFD else 0
+    if not _spared(where, b"12345678"):
+        return
     out = maker.new(about.returns) if about.returns else None
     maker.undo(about, fd, bytes(data))
     _hand_over(maker, o.Ioctl(fd, about.request, 0, bytes(data), tuple(fixups), None, out), place)
@@ -155,11 +160,37 @@ def _pread(maker: Maker, about: Description, on: int, values: Resolved) -> None:
     maker.put(o.Pread(fd, size % _MOST_READ, _offset(region, offset)))
 
 
+def _spared(offset: int, data: bytes) -> bytes:
+    """What of a write leaves edu's DMA command alone: QEMU ends if that names a wrong range."""
+    if offset >= _COMMAND.stop or offset + len(data) <= _COMMAND.start:
+        return data
+    return data[: max(_COMMAND.start - offset, 0)]
+
+
+def _edu_dma(maker: Maker, about: Description, on: int, values: Resolved) -> None:
+    """A transfer between edu's buffer and an address, started but not waited for."""
+    (_, iova, _), (_, size, _), (_, from_device, _) = values[:3]
+    fd = maker.file(about.kind, on)
+    ends = (edu.DMA_BUFFER, iova & _WORD)
+    source, target = ends if from_device else ends[::-1]
+    command = 3 if from_device else 1  # start, and which way
+    for register, value in (
+        (edu.DMA_FROM, source),
+        (edu.DMA_TO, target),
+        (edu.DMA_COUNT, size % (edu.BUFFER_SIZE - 1) or 1),  # up to its last byte is too far for it
+        (edu.DMA_COMMAND, command),
+    ):
+        maker.put(o.Pwrite(fd, value.to_bytes(8, "little"), register))
+
+
 def _pwrite(maker: Maker, about: Description, on: int, values: Resolved) -> None:
     (_, region, _), (_, offset, _), (_, size, _), (_, number, _) = values[:4]
     word = (number & _WORD).to_bytes(8, "little")
     count = size % _MOST_READ
-    data = (word * (count // 8 + 1))[:count]
+    where = (region << REGION_SHIFT) + offset & _WORD
+    data = _spared(where, (word * (count // 8 + 1))[:count])
+    if count and not data:
+        return
     fd = maker.file(about.kind, on)
     maker.undo(about, fd, data)
     maker.put(o.Pwrite(fd, data, _offset(region, offset)))
@@ -194,6 +225,8 @@ def _load(maker: Maker, about: Description, on: int, values: Resolved) -> None:
 def _store(maker: Maker, about: Description, on: int, values: Resolved) -> None:
     del about
     at = Ref(_mapping(maker, on), _near(values[0][1]))
+    if not _spared(at.offset % PAGE, b"1"):
+        return
     maker.put(o.Store(at, _width(values[1][1]), values[2][1] & _WORD))
 
 
@@ -224,6 +257,6 @@ def _fork(maker: Maker, about: Description, on: int, values: Resolved) -> None:
 SHAPES: Final[Mapping[str, Callable[[Maker, Description, int, Resolved], None]]] = {
     "ioctl": _ioctl, "name": _name, "open": _open, "eventfd": _eventfd, "memfd": _memfd,
     "close": _close, "dup": _dup, "read": _read, "write": _write, "raw ioctl": _raw,
-    "pread": _pread, "pwrite": _pwrite, "mmap": _mmap, "munmap": _munmap, "load": _load,
-    "store": _store, "madvise": _advise, "mprotect": _advise, "fork": _fork,
+    "pread": _pread, "pwrite": _pwrite, "edu dma": _edu_dma, "mmap": _mmap, "munmap": _munmap,
+    "load": _load, "store": _store, "madvise": _advise, "mprotect": _advise, "fork": _fork,
 }  # fmt: skip

@@ -74,7 +74,7 @@ VARIANTS: Final[Mapping[str, tuple[Variant, ...]]] = {
         "VFIO_DEVICE_IOEVENTFD": (
         Variant(
             hints={
-                "offset": numbers(0x0, 0x60, 0x98, 0x20, 1 << 40, 2 << 40, 4 << 40, 7 << 40,
+                "offset": numbers(0x0, 0x60, 0x64, 0x20, 1 << 40, 2 << 40, 4 << 40, 7 << 40,
                                   (7 << 40) | 4, 8 << 40, (8 << 40) | 0x3B0, 9 << 40),
                 "flags": numbers(4, 1, 2, 8, 0),
                 "data": numbers(0, 1, 0xFF, 0xFFFFFFFF),
@@ -111,7 +111,7 @@ VARIANTS: Final[Mapping[str, tuple[Variant, ...]]] = {
         Variant(hints={"flags": numbers(0), "iommufd": files("iommufd")}, weight=10),
     ),
     "VFIO_DEVICE_ATTACH_IOMMUFD_PT": (
-        Variant(hints={"flags": numbers(0), "pt_id": numbers(1, 2, 3)}, weight=8),
+        Variant(hints={"flags": numbers(0), "pt_id": numbers(2, 1, 3)}, weight=8),
     ),
     "VFIO_DEVICE_DETACH_IOMMUFD_PT": (Variant(hints={"flags": numbers(0)}),),
     "VFIO_IOMMU_MAP_DMA": (

@@ -30,6 +30,8 @@ BINARY = "qemu-system-x86_64"
 # Seconds from the start of QEMU to the executor's greeting. KVM that does not work hangs.
 BOOT_DEADLINE = {"tcg": 120.0, "kvm": 30.0}
 _PR_SET_PDEATHSIG = 1
+EMULATOR = "QEMU gave up, not the kernel: "
+_GAVE_UP = re.compile(r"hardware error:|Assertion .* failed|assertion failed|Bail out!")
 _TROUBLE = re.compile(
     r"(Kernel panic.*|BUG:.*|Oops:.*|general protection fault.*|KASAN:.*|"
     r"vfiospec: the operation under way is past its deadline|"
@@ -204,9 +206,12 @@ class Vm:
         match = _TROUBLE.search(text)
         if match:
             return match.group(1).strip()
+        self._errors.seek(0)
+        lines = [x for x in self._errors.read().decode(errors="replace").splitlines() if x]
+        # Told something that no machine is told, an emulated device may end it all.
+        if gave_up := [x for x in lines if _GAVE_UP.search(x)]:
+            return f"{EMULATOR}{gave_up[0]}"
         if self.process.poll() is not None and not text.strip():
-            self._errors.seek(0)
-            lines = [x for x in self._errors.read().decode(errors="replace").splitlines() if x]
             problems = [x for x in lines if "warning" not in x]
             return problems[-1] if problems else f"QEMU ended with {self.process.returncode}"
         if self.process.poll() is not None:

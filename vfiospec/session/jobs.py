@@ -25,6 +25,7 @@ from vfiospec.lab import LabError
 
 ROOT: Final = Path(vfiospec.__file__).parent.parent
 DONE, BROKEN, LOST = 0, 2, 3  # how a job ends
+DEADLINE: Final = 60.0  # seconds a batch may take: a kernel under test with all its checks is slow
 _GRACE: Final = 20.0  # seconds a job gets to end its guest
 _QUICK: Final = 30.0  # a job that ends sooner than this after its start is not worth another
 
@@ -36,7 +37,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     kernel: str
     folder: str
     corpus: str
-    seeds: str = ""
+    seeds: tuple[str, ...] = ()
     modules: str = ""
     topology: str = "default"
     accel: str = "tcg"
@@ -44,7 +45,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0  # 0: until stopped
     seed: int = 1
     feedback: str = "auto"
-    batch: int = 32
+    batch: int = 64
 
 
 class Stats(msgspec.Struct, kw_only=True):

@@ -56,6 +56,7 @@ class MadeUpGuest:
     log: int | None = 9
     port: Port = field(init=False)
     unfound: bool = False  # does not die twice
+    why: str = ""
     noise: str = "WARNING: CPU: 0 PID: 1 at x.c:1 vfio_made_up+0x1/0x2"
 
     def start(self) -> None:
@@ -95,7 +96,7 @@ class MadeUpGuest:
     def abandon(self) -> None: ...
 
     def why_lost(self, error: TargetLostError) -> str:
-        return f"panic after {error.reason}"
+        return self.why or f"panic after {error.reason}"
 
     def console(self) -> str:
         return "BUG: kernel NULL pointer dereference, address: 0000000000000008\n"
@@ -152,6 +153,16 @@ def test_a_death_is_found_out_and_the_campaign_goes_on(begin: Begin) -> None:
     assert any(isinstance(op, o.Ioctl) and op.value == 666 for op, _ in steps)
     assert guest.starts == 3, "once to begin, once to look, once to go on"
     assert len(made.run([(HARMLESS,)])) == 1
+
+
+def test_an_emulator_that_gives_up_is_no_find(begin: Begin) -> None:
+    guest = MadeUpGuest(why="QEMU gave up, not the kernel: hardware error: EDU")
+    made = begin(guest)
+    made.run([(HARMLESS, DEADLY)])
+    assert made.finds == []
+    assert made.figures.reboots == 2
+    assert made.run([(HARMLESS, DEADLY)]) == []
+    assert made.figures.avoided == 1, "but it is avoided"
 
 
 def test_a_report_without_a_death_is_found_out_too(begin: Begin) -> None:

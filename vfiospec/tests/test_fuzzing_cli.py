@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vfiospec.cli.fuzz_live import line, summary
-from vfiospec.cli.fuzzing import seconds
+from vfiospec.cli.fuzzing import seconds, seeds_of
 from vfiospec.lab import LabError
 from vfiospec.session.jobs import ROOT, Stats, load_target, targets
 
@@ -40,6 +40,12 @@ def test_every_target_names_operations_and_devices() -> None:
         assert target.held or target.free
     assert "VFIO_DEVICE_SET_IRQS/eventfd" in found["set_irqs"].operations
     assert set(found["dma"].operations) < set(found["everything"].operations)
+
+
+def test_a_target_begins_with_the_corpora_of_narrower_ones() -> None:
+    names = [p.name for p in seeds_of("everything")]
+    assert names == targets()
+    assert [p.name for p in seeds_of("group")] == ["group"]
 
 
 def test_an_unknown_target_is_one_line() -> None:

@@ -138,5 +138,5 @@ def test_what_shows_itself_only_once_is_not_kept() -> None:
 
 def test_a_name_says_what_a_program_does() -> None:
     name = name_of((A, D, Operation("VFIO_DEVICE_SET_IRQS/eventfd")))
-    assert name.startswith("close-info-set-irqs-eventfd-")
+    assert name.startswith("close-get-info-set-irqs-eventfd-")
     assert name != name_of((D, A, Operation("VFIO_DEVICE_SET_IRQS/eventfd")))
