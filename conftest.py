@@ -18,7 +18,14 @@ from vfiospec.rules.model import Rule
 from vfiospec.session import examples, options
 from vfiospec.session.findings import FindingError
 from vfiospec.session.marks import roles_of
-from vfiospec.session.plugin import NO_DEVICE, PLUGIN, SuitePlugin, in_suites, suites_asked_for
+from vfiospec.session.plugin import (
+    KIND,
+    NO_DEVICE,
+    PLUGIN,
+    SuitePlugin,
+    in_suites,
+    suites_asked_for,
+)
 from vfiospec.session.run import Run
 
 ECAP_IR = 1 << 3  # Intel VT-d, Extended Capability Register: interrupt remapping
@@ -35,9 +42,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "dangerous: may take a released kernel down")
     if not suites_asked_for(config):
         return
-    examples.choose(config)
+    examples.choose(config, shrink=KIND not in config.stash)
     try:
-        config.pluginmanager.register(SuitePlugin(config, options.read(config)), PLUGIN)
+        kind = config.stash.get(KIND, SuitePlugin)
+        config.pluginmanager.register(kind(config, options.read(config)), PLUGIN)
     except (LabError, FindingError) as e:
         raise pytest.UsageError(f"vfiospec: {e}") from e
 

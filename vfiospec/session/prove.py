@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: MIT
+"""The session of a proof: the tests on the untouched kernel, then on one wrong port after another.
+
+All in one boot. The same plugin runs the tests as in any run; only the port they speak through,
+and what is done with their outcomes, differ.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from vfiospec.lab import LabError
+from vfiospec.results import model
+from vfiospec.results.proof import FalseAlarm, Proof, RuleProof, Verdict, WrongResult
+from vfiospec.rules import all_rules
+from vfiospec.rules.model import Rule
+from vfiospec.session.marks import rules_of
+from vfiospec.session.options import Options
+from vfiospec.session.outcome import Judged
+from vfiospec.session.plugin import CANNOT_JUDGE, SuitePlugin, in_suites
+from vfiospec.session.proof_plan import Index, other_tests, own_tests, sampled
+from vfiospec.session.proof_run import ProofRun
+from vfiospec.wrong.model import Wrong
+
+_EVERY = 5.0  # seconds between two lines of progress
+
+
+@dataclass
+class Request:
+    """What is to be proven, and what came of it."""
+
+    wrongs: tuple[Wrong, ...]
+    after: Callable[["ProofPlugin"], None] | None = None  # more to do while the kernel is up
+    proof: Proof | None = None
+    results: list[WrongResult] = field(default_factory=list)
+
+
+REQUEST = pytest.StashKey[Request]()
+
+
+class ProofPlugin(SuitePlugin):
+    """Active in place of the plain plugin when a proof is asked for."""
+
+    run_type = ProofRun
+    run: ProofRun
+
+    def __init__(self, config: pytest.Config, options: Options) -> None:
+        # Each wrong kernel answers at once; fresh boots are for those that a wrong one took down.
+        super().__init__(config, replace(options, max_reboots=1000))
+        self.request = config.stash[REQUEST]
+        self.index = Index(self.request.wrongs)
+        self.last: Judged | None = None
+        self.told = ""  # the outcome of the last test before anything was closed
+        self.calls_before_teardown = 0
+        self.runs = 0
+        self.passed: list[pytest.Item] = []
+        self.baseline: dict[str, Judged] = {}
+        self._said = 0.0
+
+    # -- the plan
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Keep a few instances of each test function."""
+        super().pytest_collection_modifyitems(items)
+        hinted = {w.test for w in self.request.wrongs if w.test}
+        items[:] = sampled([i for i in items if in_suites(i)], hinted)
+
+    # -- the run
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:  # type: ignore[override]
+        """Run the tests untouched, then on each wrong port."""
+        if session.config.option.collectonly or not session.items or session.testsfailed:
+            return True
+        began = time.monotonic()
+        try:
+            self.run.begin(len(session.items))
+            self._untouched(session.items)
+            for number, wrong in enumerate(self.request.wrongs, 1):
+                self.request.results.append(self.on_wrong_port(wrong))
+                self._progress(number)
+            if self.request.after is not None:
+                self.request.after(self)
+        except LabError as e:
+            self.problem = str(e)
+        except KeyboardInterrupt:
+            self.interrupted = "Ctrl-C"
+            raise
+        finally:
+            if self.baseline:
+                self.request.proof = self._proof(time.monotonic() - began)
+        return True
+
+    def _progress(self, number: int) -> None:
+        now = time.monotonic()
+        if now - self._said > _EVERY or number == len(self.request.wrongs):
+            self._said = now
+            caught = sum(r.verdict == "caught" for r in self.request.results)
+            self._say(f"{number} of {len(self.request.wrongs)} wrong ports, {caught} caught")
+
+    def _untouched(self, items: Sequence[pytest.Item]) -> None:
+        self.run.watch = self.index.see
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            self.index.begin(item)
+            judged = self.run_test(item, following)
+            self.baseline[judged.id] = judged
+            if judged.outcome == "passed":
+                self.passed.append(item)
+        self._end_results()
+        self.run.freshen()
+
+    def _end_results(self) -> None:
+        self.run.write(
+            model.Footer(
+                finished=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+                counts=dict(self.counts),
+                exit_code=super().exit_code(),
+                interrupted=None,
+                duration=self.run.elapsed(),
+            )
+        )
+        writer = self.run.close_results()
+        if writer is not None:
+            writer.close()
+
+    def run_test(self, item: pytest.Item, following: pytest.Item | None) -> Judged:
+        """Run one test as pytest does, however often it ran before."""
+        self.runs += 1
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if self.last is None:
+            raise LabError(f"{item.nodeid} was not run")
+        return self.last
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self) -> None:
+        """Note what the test itself said: what shows only now is said by another rule."""
+        self.calls_before_teardown = self.run.wrong_port.watched if not self.run.is_lost else 0
+        self.told = self.judged.outcome if self.judged else ""
+
+    def _write_outcome(self, judged: Judged) -> None:
+        self.last = judged
+        if self.run.writer is not None:
+            super()._write_outcome(judged)
+
+    # -- one wrong kernel
+
+    def on_wrong_port(self, wrong: Wrong) -> WrongResult:
+        """Try one wrong port on the tests it touches."""
+        own = own_tests(wrong, self._of_kernel(wrong) or self.passed, self.index)
+        others = other_tests(wrong, self.passed, self.index)
+        self.run.freshen()
+        self.run.wrong = wrong
+        result = self.tried(wrong.id, wrong.rule, wrong.what, own, others)
+        self.run.freshen()
+        return result
+
+    def _of_kernel(self, wrong: Wrong) -> list[pytest.Item]:
+        """Rules on the kernel's own soundness have no tests: each test asserts them."""
+        return self.passed[:1] if wrong.rule.startswith("kernel.") else []
+
+    def tried(
+        self,
+        id: str,  # noqa: A002 -- the word for it
+        rule: str,
+        what: str,
+        own: Sequence[pytest.Item],
+        others: Sequence[pytest.Item],
+    ) -> WrongResult:
+        """Run tests on a wrong kernel: those of its rule until one fails, then the others."""
+        began = time.monotonic()
+        failed: list[Judged] = []
+        lost = False
+        run = 0
+        for item in own:
+            judged = self.run_test(item, None)
+            run += 1
+            lost |= bool(judged.lost)
+            if self._tells(judged, rule):
+                failed.append(judged)
+                break
+        also: list[str] = [r for j in failed for r in _rules(j) if r != rule]
+        for item in others if failed else ():
+            judged = self.run_test(item, None)
+            run += 1
+            if judged.outcome == "failed":
+                also += _rules(judged)
+        verdict: Verdict = "caught" if failed else "lost" if lost else "missed"
+        if not own and not self._asserted(rule):
+            verdict = "silent"
+        first = failed[0] if failed else None
+        return WrongResult(
+            id=id,
+            kind="port",
+            rule=rule,
+            what=what,
+            verdict=verdict,
+            tests=run,
+            failed=tuple(j.id for j in failed),
+            expected=(first.expected or "") if first else "",
+            actual=(first.actual or first.message or "") if first else "",
+            also=tuple(dict.fromkeys(also)),
+            seconds=round(time.monotonic() - began, 2),
+        )
+
+    def _tells(self, judged: Judged, rule: str) -> bool:
+        """Whether a test failed by a judgement, and under the rule's name."""
+        if rule.startswith("kernel."):
+            return rule in judged.broken
+        return judged.outcome == self.told == "failed"
+
+    def _asserted(self, rule: str) -> bool:
+        return any(r.id == rule for i in self.passed for r in rules_of(i))
+
+    # -- what came of it
+
+    def _proof(self, seconds: float) -> Proof:
+        results = self.request.results
+        alarms = [j for j in self.baseline.values() if j.outcome in model.UNEXPECTED]
+        return Proof(
+            kernel=self.options.kernel,
+            release=self.run.bench.booted.release,
+            topology=self.options.topology,
+            started=self.run.started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            seconds=round(seconds, 1),
+            boots=self.run.bench.boots,
+            tests=len(self.baseline),
+            runs=self.runs,
+            rules=tuple(self._of_rule(rule, results) for rule in all_rules().values()),
+            wrongs=tuple(results),
+            false_alarms=tuple(
+                FalseAlarm(test=j.id, outcome=j.outcome, message=j.message or "") for j in alarms
+            ),
+            problem=self.problem or "",
+        )
+
+    def _of_rule(self, rule: Rule, results: Sequence[WrongResult]) -> RuleProof:
+        proven = tuple(r.id for r in results if r.rule == rule.id and r.verdict == "caught")
+        asserted = self._asserted(rule.id) or rule.chapter == "kernel"
+        why = "" if proven else self._why(rule, results)
+        return RuleProof(
+            id=rule.id, chapter=rule.chapter, asserted=asserted, proven_by=proven, why=why
+        )
+
+    def _why(self, rule: Rule, results: Sequence[WrongResult]) -> str:
+        if rule.untested:
+            return f"no test: {rule.untested}"
+        missed = [r.id for r in results if r.rule == rule.id and r.verdict in ("missed", "lost")]
+        if missed:
+            return f"not seen by its tests: {', '.join(missed)}"
+        own = [j for j in self.baseline.values() if any(r.id == rule.id for r in rules_of(j.item))]
+        if not own:
+            return "no test of it was chosen, or only dangerous ones"
+        if not any(j.outcome == "passed" for j in own):
+            first = next((j for j in own if j.message), own[0])
+            return f"{first.outcome} here: {first.message or ''}"
+        return "no wrong kernel breaks it yet"
+
+    def exit_code(self) -> int:
+        """0: all proven. 1: a wrong kernel was missed. 2: this could not be judged."""
+        made = self.request.proof
+        if self.interrupted or self.problem or made is None:
+            return CANNOT_JUDGE
+        return made.exit_code()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Put everything back."""
+        del exitstatus
+        self._end()
+        session.exitstatus = self.exit_code()
+
+    def folder(self) -> Path:
+        """Where the results go."""
+        return self.options.out
+
+
+def _rules(judged: Judged) -> list[str]:
+    if judged.broken:
+        return judged.broken
+    return [r.id for r in rules_of(judged.item)]
