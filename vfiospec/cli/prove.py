@@ -3,6 +3,7 @@
 
 import signal
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from vfiospec.cli.run import ROOT, _Frontend, _interrupt, chapters
 from vfiospec.lab import LabError
+from vfiospec.lab.build.wrong import build_modules
 from vfiospec.report.proof import summary
 from vfiospec.report.terminal import LiveProgress
 from vfiospec.results import proof
@@ -20,6 +22,8 @@ from vfiospec.rules import all_rules
 from vfiospec.session.plugin import CANNOT_JUDGE, KIND
 from vfiospec.session.proof_find import Finder
 from vfiospec.session.prove import REQUEST, ProofPlugin, Request
+from vfiospec.wrong.kernels import WrongKernel
+from vfiospec.wrong.kernels import load as load_kernels
 from vfiospec.wrong.model import Wrong, WrongError, load
 
 
@@ -69,6 +73,26 @@ def of_each_chapter(wrongs: tuple[Wrong, ...]) -> tuple[Wrong, ...]:
     return tuple(those[i] for those, which in places for i in sorted(which))
 
 
+def _of_tree(
+    tree: Path, chapter: list[str], ids: list[str]
+) -> tuple[tuple[WrongKernel, ...], Callable[[WrongKernel], Path]]:
+    """The wrong kernels that are asked for, and what builds one."""
+    folders = {folder_of(c) for c in chapter}
+    asked = tuple(
+        k
+        for k in load_kernels()
+        if (not ids or k.id in ids)
+        and (not folders or folder_of(k.rule.partition(".")[0]) in folders)
+    )
+    if not asked:
+        raise LabError("no wrong kernel fits; they are in vfiospec/wrong/kernels")
+    return asked, lambda k: build_modules(tree, k.edit, lambda text: _note(f"{k.id}: {text}"))
+
+
+def _note(text: str) -> None:
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def prove(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     kernel: Annotated[
         str | None, typer.Option(metavar="SOURCE", help="The real kernel, as in `vfiospec run`.")
@@ -88,7 +112,20 @@ def prove(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     deadline: Annotated[
         float, typer.Option(min=0.1, metavar="S", help="Seconds one call may take.")
     ] = 15.0,
+    tree: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="With --kernels: a built kernel tree (`vfiospec kernels build`)."
+        ),
+    ] = None,
     *,
+    kernels: Annotated[
+        bool,
+        typer.Option(
+            "--kernels",
+            help="Wrong kernels in place of wrong ports: the driver of --tree, edited and built.",
+        ),
+    ] = False,
     sample: Annotated[
         bool, typer.Option("--sample", help="Only a few wrong ports, of every chapter.")
     ] = False,
@@ -111,14 +148,19 @@ def prove(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     """
     all_rules()
     try:
-        wrongs = chosen(load(), chapter or [], wrong or [])
+        wrongs = chosen(load(), chapter or [], [] if kernels else wrong or [])
     except WrongError as e:
         raise LabError(str(e)) from e
+    if kernels != (tree is not None) or (kernels and (kernel or sample or find)):
+        raise LabError("--kernels is for the kernel of --tree, and --tree for it: give just both")
     if sample:
         wrongs = of_each_chapter(wrongs)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = (out or ROOT / "reports" / f"prove-{stamp}").absolute()
-    request = Request(wrongs, Finder(folder) if find else None)
+    request = Request(wrongs, after=Finder(folder) if find else None)
+    if tree is not None:
+        kernel = str(tree.absolute())
+        request = Request((), *_of_tree(tree, chapter or [], wrong or []))
     folders = [folder_of(c) for c in chapter or []]
     if (sample or wrong) and not find:
         folders = sorted({folder_of(w.rule.partition(".")[0]) for w in wrongs})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from vfiospec.device.ops import AnyOp, Reply
+from vfiospec.device.ops import AnyOp, Ioctl, Reply
 from vfiospec.session.marks import rules_of
 from vfiospec.session.outcome import test_id
 from vfiospec.session.proof_plan import function_of
@@ -86,7 +86,9 @@ class Finder:
             nth = keys[: place + 1].count(keys[place])
             for words, change in changes(seen, op, reply):
                 several = keys.count(keys[place]) > 1
-                for which in (0, nth) if several else (0,):
+                # An ioctl is wrong each time; of what it leads to, only what shows in that place.
+                order = (0, nth) if isinstance(op, Ioctl) else (nth, 0)
+                for which in order if several else (0,):
                     yield Wrong(
                         id=rule, rule=rule, what=_what(seen, words, which), call=seen.call,
                         where=_where(seen), nth=which, test=test_id(item), change=change,

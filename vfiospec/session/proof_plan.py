@@ -14,12 +14,14 @@ from vfiospec.device.call import errno_name
 from vfiospec.device.ops import AnyOp, Reply
 from vfiospec.session.marks import is_dangerous, rules_of
 from vfiospec.session.outcome import test_id
+from vfiospec.wrong.kernels import WrongKernel
 from vfiospec.wrong.model import Wrong
 from vfiospec.wrong.port import matches
 from vfiospec.wrong.seen import Seen
 
 PER_FUNCTION = 4  # instances of one test function, over its devices and parameters
 OWN, OTHERS = 6, 14  # tests on one wrong port: of its rule, of other rules
+OWN_OF_KERNEL = 12  # tests of its rule on a wrong kernel: which ones it touches is not known
 
 
 def function_of(item: pytest.Item) -> str:
@@ -93,6 +95,21 @@ def other_tests(wrong: Wrong, items: Sequence[pytest.Item], index: Index) -> lis
         if i.path.parent.name == folder and not _is_of(i, wrong.rule) and index.touches(wrong, i)
     ]
     return _spread(others)[:OTHERS]
+
+
+Tests = tuple[list[pytest.Item], list[pytest.Item]]
+
+
+def for_kernels(kernels: Sequence[WrongKernel], items: Sequence[pytest.Item]) -> dict[str, Tests]:
+    """For each wrong kernel the tests of its rule, and some of its chapter's other rules."""
+    plan = {}
+    for kernel in kernels:
+        folder = kernel.rule.partition(".")[0].replace("-", "_")
+        own = _spread([i for i in items if _is_of(i, kernel.rule)])
+        others = [i for i in items if i.path.parent.name == folder and i not in own]
+        step = max(len(others) // OTHERS, 1)
+        plan[kernel.id] = (own[:OWN_OF_KERNEL], others[::step][:OTHERS])
+    return plan
 
 
 def _is_of(item: pytest.Item, rule: str) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from vfiospec.lab import LabError
@@ -22,8 +23,16 @@ from vfiospec.session.marks import rules_of
 from vfiospec.session.options import Options
 from vfiospec.session.outcome import Judged
 from vfiospec.session.plugin import CANNOT_JUDGE, SuitePlugin, in_suites
-from vfiospec.session.proof_plan import Index, other_tests, own_tests, sampled
+from vfiospec.session.proof_plan import (
+    Index,
+    Tests,
+    for_kernels,
+    other_tests,
+    own_tests,
+    sampled,
+)
 from vfiospec.session.proof_run import ProofRun
+from vfiospec.wrong.kernels import WrongKernel
 from vfiospec.wrong.model import Wrong
 
 _EVERY = 5.0  # seconds between two lines of progress
@@ -34,6 +43,8 @@ class Request:
     """What is to be proven, and what came of it."""
 
     wrongs: tuple[Wrong, ...]
+    kernels: tuple[WrongKernel, ...] = ()
+    modules: Callable[[WrongKernel], Path] | None = None  # builds a wrong kernel
     after: Callable[["ProofPlugin"], None] | None = None  # more to do while the kernel is up
     proof: Proof | None = None
     results: list[WrongResult] = field(default_factory=list)
@@ -57,6 +68,7 @@ class ProofPlugin(SuitePlugin):
         self.told = ""  # the outcome of the last test before anything was closed
         self.calls_before_teardown = 0
         self.runs = 0
+        self.of_kernels: dict[str, Tests] = {}
         self.passed: list[pytest.Item] = []
         self.baseline: dict[str, Judged] = {}
         self._said = 0.0
@@ -69,6 +81,10 @@ class ProofPlugin(SuitePlugin):
         super().pytest_collection_modifyitems(items)
         hinted = {w.test for w in self.request.wrongs if w.test}
         items[:] = sampled([i for i in items if in_suites(i)], hinted)
+        if self.request.kernels:
+            self.of_kernels = for_kernels(self.request.kernels, items)
+            wanted = {i.nodeid for own, others in self.of_kernels.values() for i in own + others}
+            items[:] = [i for i in items if i.nodeid in wanted]
 
     # -- the run
 
@@ -84,6 +100,10 @@ class ProofPlugin(SuitePlugin):
             for number, wrong in enumerate(self.request.wrongs, 1):
                 self.request.results.append(self.on_wrong_port(wrong))
                 self._progress(number)
+            for number, kernel in enumerate(self.request.kernels, 1):
+                self.request.results.append(self.on_wrong_kernel(kernel))
+                last = self.request.results[-1]
+                self._say(f"{number} of {len(self.request.kernels)}: {last.id} {last.verdict}")
             if self.request.after is not None:
                 self.request.after(self)
         except LabError as e:
@@ -158,6 +178,18 @@ class ProofPlugin(SuitePlugin):
         result = self.tried(wrong.id, wrong.rule, wrong.what, own, others)
         self.run.freshen()
         return result
+
+    def on_wrong_kernel(self, kernel: WrongKernel) -> WrongResult:
+        """Boot one wrong kernel and try it on the tests of its rule."""
+        if self.request.modules is None:
+            raise LabError("no tree to build wrong kernels against")
+        own, others = self.of_kernels[kernel.id]
+        own = [i for i in own if i in self.passed]
+        others = [i for i in others if i in self.passed]
+        if own:
+            self.run.change_modules(self.request.modules(kernel))
+        result = self.tried(kernel.id, kernel.rule, kernel.what, own, others)
+        return msgspec.structs.replace(result, kind="kernel")
 
     def _of_kernel(self, wrong: Wrong) -> list[pytest.Item]:
         """Rules on the kernel's own soundness have no tests: each test asserts them."""
