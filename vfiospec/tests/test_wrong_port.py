@@ -148,8 +148,11 @@ def test_all_that_was_opened_is_closed(port: WrongPort) -> None:
     event.dup()
     Memory(port, 4096)
     port.do(o.Fork(port.handle()))
-    port.wrong = _wrong("close", Change(swallow=True))
+    port.wrong = _wrong("close", Change(swallow=True), where={"on": "eventfd"})
+    opened = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     event.close()
+    assert len(os.listdir("/proc/self/fd")) == opened  # noqa: PTH208
+    EventFd.create(port)  # under the handle that the test gave up
     port.release()
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 

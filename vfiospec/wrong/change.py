@@ -89,7 +89,7 @@ def answered(op: AnyOp, reply: Reply, kind: str, change: Change) -> Reply:
 
 def _length(op: AnyOp, reply: Reply, data: bytes | None) -> int:
     """What a file's read returns: the bytes there are."""
-    return len(data or b"") if isinstance(op, o.ReadFile | o.ReadLink) else reply.ret
+    return len(data or b"") if isinstance(op, o.ReadFile | o.ReadLink | o.Drain) else reply.ret
 
 
 def _touched(op: AnyOp, reply: Reply, change: Change) -> Reply:
@@ -111,6 +111,8 @@ def _raced(values: tuple[int, ...], swap: tuple[int, int]) -> tuple[int, ...]:
 def _changed(data: bytes | None, struct: type[AbiStruct] | None, change: Change) -> bytes | None:
     if data is None:
         return None
+    if change.text:
+        return change.text.encode()
     if change.fill is not None:
         data = bytes([change.fill]) * len(data)
     if change.at is not None and change.at < len(data):

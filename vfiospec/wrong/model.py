@@ -21,7 +21,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What becomes of a call. All that is given is done."""
 
     # Before it is made:
-    swallow: bool = False  # it is not made; the answer is `ret`, and what was handed over
+    # It is not made; the answer is `ret`, and what was handed over. A close closes nothing.
+    swallow: bool = False
     ask: Mapping[str, int] = {}  # fields of the request that become these
     # Of its answer:
     errno: str = ""  # it is refused with this; what it made is undone
@@ -33,10 +34,12 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     xor: int = 0
     fill: int | None = None  # every byte of the data that comes back
     swap: tuple[str, str] = ("", "")  # in text that comes back
+    text: str = ""  # what comes back
     spill: bool = False  # one byte behind the buffer is written
     signal: int | None = None  # a touch gets this signal; 0: none, and `fill`
     answers: tuple[int, int] = (0, 0)  # of a race: errno, which becomes that (0: success)
     ready: int | None = None  # of a poll: how many files are
+    lose: bool = False  # none comes: the kernel is dead
 
 
 class Wrong(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from vfiospec.device import ops as o
 from vfiospec.device.call import errno_name
 from vfiospec.device.ops import AnyOp, Reply
-from vfiospec.device.port import Port, PortError
+from vfiospec.device.port import Port, PortError, TargetLostError
 from vfiospec.wrong.change import answered, asked, swallowed
 from vfiospec.wrong.model import Wrong, fits
 from vfiospec.wrong.seen import Seen, Things
@@ -120,22 +120,31 @@ class WrongPort(Port):
         change = wrong.change
         kind = self._things.of(op.fd).kind if isinstance(op, o.Ioctl) else ""
         if change.swallow or change.ask:
-            if not self._strikes(wrong):
-                return self._made_as(op, make)
-            self.struck += 1
-            if change.swallow:
-                return answered(op, swallowed(op, change), kind, change)
-            reply = self._made_as(asked(op, kind, change), make)
-            return answered(op, reply, kind, change)
+            return self._unmade(wrong, op, kind, make)
         reply = self._made_as(op, make)
         answer = "ok" if reply.ok else errno_name(reply.errno)
-        if wrong.answered and wrong.answered != answer:
-            return reply
-        if not self._strikes(wrong):
+        if (wrong.answered and wrong.answered != answer) or not self._strikes(wrong):
             return reply
         self.struck += 1
+        if change.lose:
+            raise TargetLostError("the wrong kernel is dead", (op,))
         changed = answered(op, reply, kind, change)
         return self._consistent(op, reply, changed, make)
+
+    def _unmade(self, wrong: Wrong, op: AnyOp, kind: str, make: Exchange) -> Reply:
+        """Something else is done than what was asked for, or nothing."""
+        change = wrong.change
+        if not self._strikes(wrong):
+            return self._made_as(op, make)
+        self.struck += 1
+        if not change.swallow:
+            reply = self._made_as(asked(op, kind, change), make)
+            return answered(op, reply, kind, change)
+        if isinstance(op, o.Close):
+            # The file stays open under another handle; this one is the test's no longer.
+            self._made_as(o.Dup(self.handle(), op.handle), make)
+            return self._made_as(op, make)
+        return answered(op, swallowed(op, change), kind, change)
 
     def _made_as(self, op: AnyOp, make: Exchange) -> Reply:
         (reply,) = make([op])

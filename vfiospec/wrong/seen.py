@@ -50,7 +50,7 @@ class Things:
             o.Pwrite: self._write, o.Mmap: self._mmap, o.Load: self._touch, o.Store: self._touch,
             o.Peek: self._peek, o.Poll: self._poll, o.Open: _by_path, o.ReadFile: _by_path,
             o.WriteFile: _by_path, o.ListDir: _by_path, o.ReadLink: _by_path,
-            o.Syscall: _syscall,
+            o.Syscall: _syscall, o.Close: self._close, o.Munmap: self._close,
         }  # fmt: skip
 
     def __len__(self) -> int:
@@ -150,6 +150,10 @@ class Things:
         if isinstance(op, o.Store):
             fields["value"] = op.value
         return Seen(f"{type(op).__name__.lower()} {of.kind}", fields, of.bdf)
+
+    def _close(self, op: o.Close | o.Munmap) -> Seen:
+        of = self.of(op.handle)
+        return Seen(type(op).__name__.lower(), {"on": of.kind}, of.bdf)
 
     def _peek(self, op: o.Peek) -> Seen:
         of = self.of(op.at.handle)
