@@ -19,7 +19,7 @@ from vfiospec.wrong.model import Wrong
 from vfiospec.wrong.port import matches
 from vfiospec.wrong.seen import Seen
 
-PER_FUNCTION = 4  # instances of one test function, over its devices and parameters
+PER_FUNCTION = 2  # instances of one test function, over its devices and parameters
 OWN, OTHERS = 6, 14  # tests on one wrong port: of its rule, of other rules
 OWN_OF_KERNEL = 12  # tests of its rule on a wrong kernel: which ones it touches is not known
 

@@ -9,7 +9,6 @@ from vfiospec.device.port import Port, PortError, TargetLostError
 from vfiospec.lab import LabError
 from vfiospec.lab.bench import BenchDevice, VmBench
 from vfiospec.lab.kernel import resolve
-from vfiospec.results.writer import ResultsWriter
 from vfiospec.session.health import HealthMonitor
 from vfiospec.session.run import Run
 from vfiospec.wrong.model import Wrong
@@ -60,10 +59,11 @@ class ProofRun(Run):
         finally:
             port.wrong, port.watch = kept
 
-    def close_results(self) -> ResultsWriter | None:
+    def close_results(self) -> None:
         """Stop writing: what follows is no judgement of the kernel."""
-        writer, self.writer = self.writer, None
-        return writer
+        if self.writer is not None:
+            self.writer.close()
+        self.writer = None
 
     def freshen(self) -> None:
         """Close all that is open, so that nothing of a wrong kernel's world is left."""
@@ -95,7 +95,8 @@ class ProofRun(Run):
         options = self.options
         self._bench = VmBench(
             kernel, self._layout, options.out, accel=options.accel, cpus=options.cpus,
-            deadline=options.deadline, bits=options.bits, say=self._say,
+            deadline=options.deadline, bits=options.bits, numbers=(options.part, options.parts),
+            say=self._say,
         )  # fmt: skip
         self._bench.boots = old.boots
         self._wanted_boots += 1

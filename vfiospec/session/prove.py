@@ -148,9 +148,7 @@ class ProofPlugin(SuitePlugin):
                 duration=self.run.elapsed(),
             )
         )
-        writer = self.run.close_results()
-        if writer is not None:
-            writer.close()
+        self.run.close_results()
 
     def run_test(self, item: pytest.Item, following: pytest.Item | None) -> Judged:
         """Run one test as pytest does, however often it ran before."""
