@@ -3,6 +3,7 @@
 
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import typer
 from rich.console import Console
 
+from vfiospec.cli.proof_parts import in_parts
 from vfiospec.cli.run import ROOT, _Frontend, _interrupt, chapters
 from vfiospec.lab import LabError
 from vfiospec.lab.build.wrong import build_modules
@@ -42,8 +44,8 @@ class _ProofFrontend(_Frontend):
 
 
 def folder_of(chapter: str) -> str:
-    """The suite that holds a chapter's tests."""
-    return chapter.replace("-", "_")
+    """The suite with a chapter's tests; what holds of the kernel itself, any suite shows."""
+    return "device_info" if chapter == "kernel" else chapter.replace("-", "_")
 
 
 def chosen(wrongs: tuple[Wrong, ...], chapter: list[str], wrong: list[str]) -> tuple[Wrong, ...]:
@@ -118,6 +120,9 @@ def prove(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
             metavar="DIR", help="With --kernels: a built kernel tree (`vfiospec kernels build`)."
         ),
     ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Guests at once, each with some chapters.")
+    ] = 1,
     *,
     kernels: Annotated[
         bool,
@@ -157,6 +162,10 @@ def prove(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
         wrongs = of_each_chapter(wrongs)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = (out or ROOT / "reports" / f"prove-{stamp}").absolute()
+    if jobs > 1 and not (kernels or find):
+        given = [*_options("--kernel", kernel), "--topology", topology, "--deadline", str(deadline)]
+        given += _options("--wrong", *(w.id for w in wrongs) if sample or wrong else ())
+        sys.exit(_end(in_parts(shares(wrongs, jobs), given, folder), folder))
     request = Request(wrongs, after=Finder(folder) if find else None)
     if tree is not None:
         kernel = str(tree.absolute())
@@ -179,6 +188,26 @@ def prove(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     sys.exit(_conclude(frontend, folder, code))
 
 
+def _options(name: str, *values: str | None) -> list[str]:
+    return [word for v in values if v is not None for word in (name, v)]
+
+
+def shares(wrongs: tuple[Wrong, ...], jobs: int) -> list[list[str]]:
+    """Chapters for each guest, so that each has about as many wrong ports."""
+    weights = Counter(folder_of(w.rule.partition(".")[0]) for w in wrongs)
+    shares: list[list[str]] = [[] for _ in range(jobs)]
+    for chapter, _ in weights.most_common():
+        share = min(shares, key=lambda s: sum(weights[c] for c in s))
+        share.append(chapter)
+    return [sorted(set(s)) for s in shares if s]
+
+
+def _end(made: proof.Proof, folder: Path) -> int:
+    proof.save(made, folder)
+    summary(made, folder, Console())
+    return made.exit_code()
+
+
 def _conclude(frontend: _ProofFrontend, folder: Path, code: int) -> int:
     plugin = frontend.plugin
     if frontend.errors:
@@ -188,6 +217,5 @@ def _conclude(frontend: _ProofFrontend, folder: Path, code: int) -> int:
     made = frontend.request.proof
     if made is None:
         return CANNOT_JUDGE
-    proof.save(made, folder)
-    summary(made, folder, Console())
+    _end(made, folder)
     return code

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The results of a proof: which wrong kernel broke which rule, and whether the suites said so."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Final, Literal
@@ -100,6 +101,30 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
         if self.problem or not any(w.verdict != "silent" for w in self.wrongs):
             return 2
         return 1 if self.of("missed") or self.of("lost") or self.false_alarms else 0
+
+
+def merged(parts: Sequence[Proof], seconds: float) -> Proof:
+    """Proofs of several parts of the suites, on one kernel, as one."""
+    rules: dict[str, RuleProof] = {}
+    for rule in (rule for part in parts for rule in part.rules):
+        before = rules.get(rule.id, rule)
+        proven = tuple(dict.fromkeys((*before.proven_by, *rule.proven_by)))
+        told = rule if rule.asserted or rule.proven_by else before
+        rules[rule.id] = msgspec.structs.replace(
+            told, asserted=before.asserted or rule.asserted, proven_by=proven,
+            why="" if proven else told.why,
+        )  # fmt: skip
+    return msgspec.structs.replace(
+        parts[0],
+        seconds=seconds,
+        boots=sum(p.boots for p in parts),
+        tests=sum(p.tests for p in parts),
+        runs=sum(p.runs for p in parts),
+        rules=tuple(rules.values()),
+        wrongs=tuple(w for p in parts for w in p.wrongs),
+        false_alarms=tuple(a for p in parts for a in p.false_alarms),
+        problem="; ".join(dict.fromkeys(p.problem for p in parts if p.problem)),
+    )
 
 
 def save(proof: Proof, folder: Path) -> Path:

@@ -115,7 +115,9 @@ class Things:
         elif len(data) == 4:  # noqa: PLR2004 -- a number behind a pointer
             fields["value"] = int.from_bytes(data, "little", signed=True)
         else:
-            fields["text"] = _plain(data.rstrip(b"\0").decode(errors="replace"))[:80]
+            text = data.rstrip(b"\0").decode(errors="replace")
+            if text.isprintable():
+                fields["text"] = _plain(text)[:80]
         return Seen(name, fields, of.bdf)
 
     def _place(self, of: Thing, offset: int | None) -> Fields:
