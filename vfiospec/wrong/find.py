@@ -156,6 +156,6 @@ def _of_text(reply: Reply) -> Iterator[tuple[str, Change]]:
         yield from _of_call(reply)
         return
     text = reply.bytes
-    for digit in sorted({chr(c) for c in text if chr(c).isdigit()}):
+    for digit in sorted({chr(c) for c in text if c in b"0123456789"}):
         yield f"has other digits for {digit}", Change(swap=(digit, str((int(digit) + 1) % 10)))
     yield from _of_bytes(reply)
