@@ -23,6 +23,7 @@ from vfiospec.session.marks import rules_of
 from vfiospec.session.options import Options
 from vfiospec.session.outcome import Judged
 from vfiospec.session.plugin import CANNOT_JUDGE, SuitePlugin, in_suites
+from vfiospec.session.proof_cache import Verdicts
 from vfiospec.session.proof_plan import (
     Index,
     Tests,
@@ -69,6 +70,7 @@ class ProofPlugin(SuitePlugin):
         self.calls_before_teardown = 0
         self.runs = 0
         self.of_kernels: dict[str, Tests] = {}
+        self.verdicts = Verdicts(config.rootpath, options.topology)
         self.passed: list[pytest.Item] = []
         self.baseline: dict[str, Judged] = {}
         self._said = 0.0
@@ -192,10 +194,19 @@ class ProofPlugin(SuitePlugin):
         own, others = self.of_kernels[kernel.id]
         own = [i for i in own if i in self.passed]
         others = [i for i in others if i in self.passed]
-        if own:
-            self.run.change_modules(self.request.modules(kernel))
+        if not own:
+            return msgspec.structs.replace(
+                self.tried(kernel.id, kernel.rule, kernel.what, own, others), kind="kernel"
+            )
+        modules = self.request.modules(kernel)
+        kept = self.verdicts.get(self.options.kernel, modules)
+        if kept is not None:
+            return kept
+        self.run.change_modules(modules)
         result = self.tried(kernel.id, kernel.rule, kernel.what, own, others)
-        return msgspec.structs.replace(result, kind="kernel")
+        result = msgspec.structs.replace(result, kind="kernel")
+        self.verdicts.put(self.options.kernel, modules, result)
+        return result
 
     def tried(
         self,
