@@ -26,7 +26,7 @@ from vfiospec.session.proof_find import Finder
 from vfiospec.session.prove import REQUEST, ProofPlugin, Request
 from vfiospec.wrong.kernels import WrongKernel
 from vfiospec.wrong.kernels import load as load_kernels
-from vfiospec.wrong.model import Wrong, WrongError, load
+from vfiospec.wrong.model import PORTS, Wrong, WrongError, load
 
 
 class _ProofFrontend(_Frontend):
@@ -111,6 +111,9 @@ def prove(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     wrong: Annotated[
         list[str] | None, typer.Option(metavar="ID", help="Only this wrong port. Repeatable.")
     ] = None,
+    ports: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where the wrong ports are: TOML files.")
+    ] = PORTS,
     deadline: Annotated[
         float, typer.Option(min=0.1, metavar="S", help="Seconds one call may take.")
     ] = 15.0,
@@ -145,15 +148,15 @@ def prove(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     """Show that the suites can fail: break one promise at a time, and see that a test says so.
 
     Boots the kernel once. First the tests run on it as it is; then, for each wrong port, those of
-    the rule that it breaks run on answers that break it. `vfiospec/wrong/ports/` has the wrong
-    ports. DIR/prove.json takes all that came of it.
+    the rule that it breaks run on answers that break it. `vfiospec/wrong/ports/` has those
+    that come with it. DIR/prove.json takes all that came of it.
 
     Exit code: 0 every wrong kernel was caught, 1 one was missed or a test fails on the kernel as
     it is, 2 nothing could be judged.
     """
     all_rules()
     try:
-        wrongs = chosen(load(), chapter or [], [] if kernels else wrong or [])
+        wrongs = chosen(load(ports), chapter or [], [] if kernels else wrong or [])
     except WrongError as e:
         raise LabError(str(e)) from e
     if kernels != (tree is not None) or (kernels and (kernel or sample or find)):
@@ -163,13 +166,22 @@ def prove(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = (out or ROOT / "reports" / f"prove-{stamp}").absolute()
     if jobs > 1 and not (kernels or find):
-        given = [*_options("--kernel", kernel), "--topology", topology, "--deadline", str(deadline)]
+        given = [
+            *_options("--kernel", kernel),
+            "--ports",
+            str(ports.absolute()),
+            "--topology",
+            topology,
+            "--deadline",
+            str(deadline),
+        ]
         given += _options("--wrong", *(w.id for w in wrongs) if sample or wrong else ())
         sys.exit(_end(in_parts(shares(wrongs, jobs), given, folder), folder))
-    request = Request(wrongs, after=Finder(folder) if find else None)
+    request = Request(wrongs, brief=sample, after=Finder(folder) if find else None)
     if tree is not None:
         kernel = str(tree.absolute())
-        request = Request((), *_of_tree(tree, chapter or [], wrong or []))
+        asked, build = _of_tree(tree, chapter or [], wrong or [])
+        request = Request((), kernels=asked, modules=build)
     folders = [folder_of(c) for c in chapter or []]
     if (sample or wrong) and not find:
         folders = sorted({folder_of(w.rule.partition(".")[0]) for w in wrongs})

@@ -20,7 +20,8 @@ from vfiospec.wrong.port import matches
 from vfiospec.wrong.seen import Seen
 
 PER_FUNCTION = 2  # instances of one test function, over its devices and parameters
-OWN, OTHERS = 6, 14  # tests on one wrong port: of its rule, of other rules
+OWN, OTHERS = 6, 8  # tests on one wrong port: of its rule, of other rules
+OWN_OF_SAMPLE = 2
 OWN_OF_KERNEL = 12  # tests of its rule on a wrong kernel: which ones it touches is not known
 
 
@@ -41,6 +42,18 @@ def sampled(items: Sequence[pytest.Item], hinted: Collection[str]) -> list[pytes
         places = {int(i * step) for i in range(min(PER_FUNCTION, len(those)))}
         chosen += [item for i, item in enumerate(those) if i in places or test_id(item) in hinted]
     return chosen
+
+
+def needed(items: Sequence[pytest.Item], wrongs: Sequence[Wrong]) -> list[pytest.Item]:
+    """The tests that a few wrong ports need: of each rule the one that shows it, and one more."""
+    chosen: set[str] = set()
+    for wrong in wrongs:
+        own = [i for i in items if _is_of(i, wrong.rule)]
+        shown = [i for i in own if test_id(i) == wrong.test]
+        chosen |= {i.nodeid for i in (shown + _spread(own))[:OWN_OF_SAMPLE]}
+    if any(w.rule.startswith("kernel.") for w in wrongs):
+        chosen |= {i.nodeid for i in items[:1]}
+    return [i for i in items if i.nodeid in chosen]
 
 
 class Index:

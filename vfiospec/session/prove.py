@@ -28,6 +28,7 @@ from vfiospec.session.proof_plan import (
     Index,
     Tests,
     for_kernels,
+    needed,
     other_tests,
     own_tests,
     sampled,
@@ -45,6 +46,7 @@ class Request:
 
     wrongs: tuple[Wrong, ...]
     kernels: tuple[WrongKernel, ...] = ()
+    brief: bool = False  # only the tests of the broken rules
     modules: Callable[[WrongKernel], Path] | None = None  # builds a wrong kernel
     after: Callable[["ProofPlugin"], None] | None = None  # more to do while the kernel is up
     proof: Proof | None = None
@@ -83,6 +85,8 @@ class ProofPlugin(SuitePlugin):
         super().pytest_collection_modifyitems(items)
         hinted = {w.test for w in self.request.wrongs if w.test}
         items[:] = sampled([i for i in items if in_suites(i)], hinted)
+        if self.request.brief:
+            items[:] = needed(items, self.request.wrongs)
         if self.request.kernels:
             self.of_kernels = for_kernels(self.request.kernels, items)
             wanted = {i.nodeid for own, others in self.of_kernels.values() for i in own + others}

@@ -73,6 +73,8 @@ def load(folder: Path = PORTS) -> tuple[Wrong, ...]:
         for wrong in read.wrong:
             _check(path, wrong, found, rules)
             found[wrong.id] = wrong
+    if not found:
+        raise WrongError(f"{folder}: no wrong port there; a [[wrong]] in a .toml file is one")
     return tuple(found.values())
 
 
