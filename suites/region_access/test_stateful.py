@@ -158,4 +158,4 @@ class Access(RuleBasedStateMachine):
 @devices("pm", "pcie", without=("below-bridge",))
 def test_any_sequence_does_what_the_model_says(reach: Reach, promised: Promised) -> None:
     """Call by call: what can be reached through the file and through a mapping."""
-    search(lambda: Access(reach, promised))
+    search(lambda: Access(reach, promised), steps=15)  # waking takes its time

@@ -63,11 +63,12 @@ class Finder:
                 if any(_alike(wrong, other) for other in found):
                     continue
                 tries += 1
-                plugin.run.freshen()
                 plugin.run.wrong = wrong
                 judged = plugin.run_test(item, None)
                 told = judged.outcome == plugin.told == "failed"
-                plugin.run.freshen()
+                plugin.run.wrong = None
+                if judged.outcome != "passed":  # else it had no effect, and left nothing
+                    plugin.run.freshen()
                 if told:
                     found.append(msgspec.structs.replace(wrong, id=f"{rule}.{len(found) + 1}"))
         return found
@@ -96,12 +97,11 @@ class Finder:
 
     def _traced(self, plugin: "ProofPlugin", item: pytest.Item) -> list[Call]:
         self._trace = []
-        plugin.run.freshen()
         plugin.run.watch = lambda seen, op, reply: self._trace.append((seen, op, reply))
         judged = plugin.run_test(item, None)
         passed = judged.outcome == "passed"
         trace = self._trace[: plugin.calls_before_teardown] if passed else []
-        plugin.run.freshen()
+        plugin.run.watch = None
         return trace
 
     def _write(self) -> None:
