@@ -165,17 +165,12 @@ def prove(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
         wrongs = of_each_chapter(wrongs)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = (out or ROOT / "reports" / f"prove-{stamp}").absolute()
-    if jobs > 1 and not (kernels or find):
+    if jobs > 1 and not (kernels or find or sample):
         given = [
-            *_options("--kernel", kernel),
-            "--ports",
-            str(ports.absolute()),
-            "--topology",
-            topology,
-            "--deadline",
-            str(deadline),
-        ]
-        given += _options("--wrong", *(w.id for w in wrongs) if sample or wrong else ())
+            *_options("--kernel", kernel), "--ports", str(ports.absolute()),
+            "--topology", topology, "--deadline", str(deadline),
+        ]  # fmt: skip
+        given += _options("--wrong", *(w.id for w in wrongs) if wrong else ())
         sys.exit(_end(in_parts(shares(wrongs, jobs), given, folder), folder))
     request = Request(wrongs, brief=sample, after=Finder(folder) if find else None)
     if tree is not None:
@@ -207,11 +202,11 @@ def _options(name: str, *values: str | None) -> list[str]:
 def shares(wrongs: tuple[Wrong, ...], jobs: int) -> list[list[str]]:
     """Chapters for each guest, so that each has about as many wrong ports."""
     weights = Counter(folder_of(w.rule.partition(".")[0]) for w in wrongs)
-    shares: list[list[str]] = [[] for _ in range(jobs)]
+    parts: list[list[str]] = [[] for _ in range(jobs)]
     for chapter, _ in weights.most_common():
-        share = min(shares, key=lambda s: sum(weights[c] for c in s))
+        share = min(parts, key=lambda s: sum(weights[c] for c in s))
         share.append(chapter)
-    return [sorted(set(s)) for s in shares if s]
+    return [sorted(set(s)) for s in parts if s]
 
 
 def _end(made: proof.Proof, folder: Path) -> int:

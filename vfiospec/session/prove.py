@@ -16,9 +16,7 @@ import pytest
 
 from vfiospec.lab import LabError
 from vfiospec.results import model
-from vfiospec.results.proof import FalseAlarm, Proof, RuleProof, Verdict, WrongResult
-from vfiospec.rules import all_rules
-from vfiospec.rules.model import Rule
+from vfiospec.results.proof import Proof, Verdict, WrongResult
 from vfiospec.session.marks import rules_of
 from vfiospec.session.options import Options
 from vfiospec.session.outcome import Judged
@@ -33,6 +31,7 @@ from vfiospec.session.proof_plan import (
     own_tests,
     sampled,
 )
+from vfiospec.session.proof_result import is_asserted, made_of
 from vfiospec.session.proof_run import ProofRun
 from vfiospec.wrong.kernels import WrongKernel
 from vfiospec.wrong.model import Wrong
@@ -262,54 +261,16 @@ class ProofPlugin(SuitePlugin):
             return rule in judged.broken
         return judged.outcome == self.told == "failed"
 
-    def _asserted(self, rule: str) -> bool:
-        if rule.startswith("kernel."):
-            return bool(self.passed)
-        return any(r.id == rule for i in self.passed for r in rules_of(i))
-
     # -- what came of it
 
+    def _asserted(self, rule: str) -> bool:
+        return is_asserted(rule, self.passed)
+
     def _proof(self, seconds: float) -> Proof:
-        results = self.request.results
-        alarms = [j for j in self.baseline.values() if j.outcome in model.UNEXPECTED]
-        return Proof(
-            kernel=self.options.kernel,
-            release=self.run.bench.booted.release,
-            topology=self.options.topology,
-            started=self.run.started.isoformat(timespec="seconds").replace("+00:00", "Z"),
-            seconds=round(seconds, 1),
-            boots=self.run.bench.boots,
-            tests=len(self.baseline),
-            runs=self.runs,
-            rules=tuple(self._of_rule(rule, results) for rule in all_rules().values()),
-            wrongs=tuple(results),
-            false_alarms=tuple(
-                FalseAlarm(test=j.id, outcome=j.outcome, message=j.message or "") for j in alarms
-            ),
-            problem=self.problem or "",
-        )
-
-    def _of_rule(self, rule: Rule, results: Sequence[WrongResult]) -> RuleProof:
-        proven = tuple(r.id for r in results if r.rule == rule.id and r.verdict == "caught")
-        asserted = self._asserted(rule.id)
-        why = "" if proven else self._why(rule, results)
-        return RuleProof(
-            id=rule.id, chapter=rule.chapter, asserted=asserted, proven_by=proven, why=why
-        )
-
-    def _why(self, rule: Rule, results: Sequence[WrongResult]) -> str:
-        if rule.untested:
-            return f"no test: {rule.untested}"
-        missed = [r.id for r in results if r.rule == rule.id and r.verdict in ("missed", "lost")]
-        if missed:
-            return f"not seen by its tests: {', '.join(missed)}"
-        own = [j for j in self.baseline.values() if any(r.id == rule.id for r in rules_of(j.item))]
-        if not own:
-            return "no test of it was chosen, or only dangerous ones"
-        if not any(j.outcome == "passed" for j in own):
-            first = next((j for j in own if j.message), own[0])
-            return f"{first.outcome} here: {first.message or ''}"
-        return "no wrong kernel breaks it yet"
+        return made_of(
+            self.run, self.baseline, self.passed, self.request.results,
+            seconds=seconds, runs=self.runs, problem=self.problem or "",
+        )  # fmt: skip
 
     def exit_code(self) -> int:
         """0: all proven. 1: a wrong kernel was missed. 2: this could not be judged."""
