@@ -61,6 +61,19 @@ class Lives(RuleBasedStateMachine):
         if self.group is None and not self.devices:
             self.within, self.has_model = None, False
 
+    @rule(twice=st.booleans())
+    def go_on(self, twice: bool) -> None:  # noqa: FBT001 -- or an example seldom gets far
+        """The next step to an open device."""
+        for _ in range(1 + twice):
+            if self.group is None:
+                self.open_group()
+            elif self.within is None:
+                self.set_container(0)
+            elif not self.has_model:
+                self.set_iommu(self.within)
+            elif len(self.devices) < MOST:
+                self.get_device()
+
     @rule()
     def open_group(self) -> None:
         """By one at a time; a device that is open holds its group."""

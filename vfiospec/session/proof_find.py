@@ -5,7 +5,8 @@ What it finds is data to be read by a person and put into vfiospec/wrong/ports: 
 and what became of it.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,12 @@ import msgspec
 import pytest
 
 from vfiospec.device.ops import AnyOp, Ioctl, Reply
+from vfiospec.rules.model import registered
 from vfiospec.session.marks import rules_of
 from vfiospec.session.outcome import test_id
 from vfiospec.session.proof_plan import function_of
 from vfiospec.wrong.find import changes
-from vfiospec.wrong.model import Change, Wrong
+from vfiospec.wrong.model import Wrong
 from vfiospec.wrong.seen import Seen
 from vfiospec.wrong.toml import dump
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 _TESTS = 3  # of a rule, each of another function where there are several
 _CALLS = 8  # the last calls of a test, each looked at once
+_SECONDS = 30.0  # to look for one rule: some tests wait for what a wrong kernel never does
 _TRIES = 50  # wrong ports to try for one rule
 _WANTED = 1  # wrong ports of one rule
 _FILE = "found.toml"
@@ -40,6 +43,7 @@ class Finder:
     def __init__(self, folder: Path) -> None:
         self._path = folder / _FILE
         self._found: list[Wrong] = []
+        self._used: set[str] = set()  # what breaks one rule is not taken for another
         self._trace: list[Call] = []
 
     def __call__(self, plugin: "ProofPlugin") -> None:
@@ -55,12 +59,13 @@ class Finder:
 
     def _of_rule(self, plugin: "ProofPlugin", rule: str) -> list[Wrong]:
         found: list[Wrong] = []
-        tries = 0
+        tries, began = 0, time.monotonic()
         for item in _tests_of(plugin, rule):
             for wrong in self._candidates(plugin, item, rule):
-                if tries >= _TRIES or len(found) >= _WANTED:
+                spent = time.monotonic() - began > _SECONDS
+                if tries >= _TRIES or len(found) >= _WANTED or spent:
                     return found
-                if any(_alike(wrong, other) for other in found):
+                if _change_of(wrong) in self._used:
                     continue
                 tries += 1
                 plugin.run.wrong = wrong
@@ -70,6 +75,7 @@ class Finder:
                 if judged.outcome != "passed":  # else it had no effect, and left nothing
                     plugin.run.freshen()
                 if told:
+                    self._used.add(_change_of(wrong))
                     found.append(msgspec.structs.replace(wrong, id=f"{rule}.{len(found) + 1}"))
         return found
 
@@ -77,7 +83,7 @@ class Finder:
         trace = self._traced(plugin, item)
         keys = [_key(seen) for seen, _, _ in trace]
         tried: set[str] = set()
-        for place in range(len(trace) - 1, -1, -1):
+        for place in _order(trace, _errno_of(rule, plugin.run.version)):
             if keys[place] in tried:
                 continue
             tried.add(keys[place])
@@ -119,17 +125,26 @@ def _tests_of(plugin: "ProofPlugin", rule: str) -> list[pytest.Item]:
     return [*first.values(), *rest][:_TESTS]
 
 
+def _errno_of(rule: str, version: tuple[int, int]) -> int:
+    try:
+        return registered()[rule].answer(version)
+    except LookupError:
+        return 0
+
+
 def _key(seen: Seen) -> str:
     return f"{seen.call} {sorted(seen.fields.items())}"
 
 
-def _alike(one: Wrong, other: Wrong) -> bool:
-    """Whether two break the same call in about the same way."""
-    names = [
-        {f for f in Change.__struct_fields__ if getattr(w.change, f) != getattr(Change(), f)}
-        for w in (one, other)
-    ]
-    return one.call == other.call and one.where == other.where and names[0] == names[1]
+def _change_of(wrong: Wrong) -> str:
+    return f"{wrong.call} {sorted(wrong.where.items())} {wrong.nth} {wrong.change}"
+
+
+def _order(trace: Sequence[Call], errno: int) -> list[int]:
+    """Where to look first: calls that were refused as the rule says, then the last ones."""
+    backwards = range(len(trace) - 1, -1, -1)
+    refused = [i for i in backwards if errno and not trace[i][2].ok and trace[i][2].errno == errno]
+    return [*refused, *(i for i in backwards if i not in refused)]
 
 
 def _where(seen: Seen) -> dict[str, int | str]:

@@ -224,6 +224,7 @@ class ProofPlugin(SuitePlugin):
         failed: list[Judged] = []
         lost = False
         run = 0
+        judged = None
         for item in own:
             judged = self.run_test(item, None)
             run += 1
@@ -241,6 +242,7 @@ class ProofPlugin(SuitePlugin):
         if not own and not self._asserted(rule):
             verdict = "silent"
         first = failed[0] if failed else None
+        said = f"{judged.outcome}: {judged.message}" if judged and judged.message else ""
         return WrongResult(
             id=id,
             kind="port",
@@ -250,7 +252,7 @@ class ProofPlugin(SuitePlugin):
             tests=run,
             failed=tuple(j.id for j in failed),
             expected=(first.expected or "") if first else "",
-            actual=(first.actual or first.message or "") if first else "",
+            actual=(first.actual or first.message or "") if first else said,
             also=tuple(dict.fromkeys(also)),
             seconds=round(time.monotonic() - began, 2),
         )
