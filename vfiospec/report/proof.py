@@ -34,7 +34,7 @@ def summary(proof: Proof, folder: Path, console: Console) -> None:
     for result in missed:
         _say(console, f"{result.verdict.upper()} {result.id} ({result.rule}): {result.what}")
         if result.actual:
-            _say(console, f"  its last test: {result.actual}")
+            _say(console, f"  {result.actual}")
     for alarm in proof.false_alarms:
         _say(console, f"FALSE ALARM {alarm.test}: {alarm.outcome}, {alarm.message}")
     unproven = [r for r in asserted if not r.proven_by]

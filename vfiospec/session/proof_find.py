@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _TESTS = 3  # of a rule, each of another function where there are several
 _CALLS = 8  # the last calls of a test, each looked at once
-_SECONDS = 30.0  # to look for one rule: some tests wait for what a wrong kernel never does
+_SECONDS = 15.0  # to look for one rule: some tests wait for what a wrong kernel never does
 _TRIES = 50  # wrong ports to try for one rule
 _WANTED = 1  # wrong ports of one rule
 _FILE = "found.toml"

@@ -224,9 +224,10 @@ class ProofPlugin(SuitePlugin):
         failed: list[Judged] = []
         lost = False
         run = 0
-        judged = None
+        tried: list[Judged] = []
         for item in own:
             judged = self.run_test(item, None)
+            tried.append(judged)
             run += 1
             lost |= bool(judged.lost)
             if self._tells(judged, rule):
@@ -242,7 +243,7 @@ class ProofPlugin(SuitePlugin):
         if not own and not self._asserted(rule):
             verdict = "silent"
         first = failed[0] if failed else None
-        said = f"{judged.outcome}: {judged.message}" if judged and judged.message else ""
+        said = next((f"{j.id}: {j.outcome}, {j.message}" for j in tried if j.message), "")
         return WrongResult(
             id=id,
             kind="port",
