@@ -180,6 +180,8 @@ def prove(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     folders = [folder_of(c) for c in chapter or []]
     if (sample or wrong) and not find:
         folders = sorted({folder_of(w.rule.partition(".")[0]) for w in wrongs})
+    if folders and not find:  # a rule's tests may lie in another chapter's folder
+        folders = sorted({*folders, *(w.test.partition(".")[0] for w in wrongs if w.test)})
     arguments = [
         *(str(ROOT / "suites" / f) for f in folders if f in chapters()),
         *([] if folders else [str(ROOT / "suites")]),

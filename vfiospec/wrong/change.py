@@ -117,6 +117,9 @@ def _changed(data: bytes | None, struct: type[AbiStruct] | None, change: Change)
         data = bytes([change.fill]) * len(data)
     if change.at is not None and change.at < len(data):
         data = data[: change.at] + bytes([data[change.at] ^ change.xor]) + data[change.at + 1 :]
+    if change.at is not None and change.put:
+        put = bytes.fromhex(change.put)
+        data = (data[: change.at] + put + data[change.at + len(put) :])[: len(data)]
     if change.swap != ("", ""):
         data = data.replace(change.swap[0].encode(), change.swap[1].encode())
     if struct is not None and (change.add or change.flip):

@@ -32,6 +32,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     flip: Mapping[str, int] = {}  # bits of such fields
     at: int | None = None  # byte of the data that comes back: `xor` is applied to it
     xor: int = 0
+    put: str = ""  # in hexadecimal: the bytes from `at` on become these
     fill: int | None = None  # every byte of the data that comes back
     swap: tuple[str, str] = ("", "")  # in text that comes back
     text: str = ""  # what comes back
