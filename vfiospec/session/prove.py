@@ -102,7 +102,8 @@ class ProofPlugin(SuitePlugin):
         try:
             self.run.begin(len(session.items))
             self._untouched(session.items)
-            for number, wrong in enumerate(self.request.wrongs, 1):
+            wrongs = self.request.wrongs if self.request.after is None else ()
+            for number, wrong in enumerate(wrongs, 1):
                 self.request.results.append(self.on_wrong_port(wrong))
                 self._progress(number)
             for number, kernel in enumerate(self.request.kernels, 1):
