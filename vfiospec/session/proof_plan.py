@@ -67,9 +67,9 @@ class Index:
         self._counts: dict[str, int] = {}
         self._test = ""
 
-    def begin(self, item: pytest.Item) -> None:
-        """A test begins."""
-        self._test = test_id(item)
+    def start(self, test: str) -> None:
+        """A test begins, by its dotted id."""
+        self._test = test
         self._counts = {}
 
     def see(self, seen: Seen, op: AnyOp, reply: Reply) -> None:
@@ -87,14 +87,14 @@ class Index:
             if count >= wrong.nth:
                 touched.add(wrong.id)
 
-    def touches(self, wrong: Wrong, item: pytest.Item) -> bool:
+    def meets(self, wrong: Wrong, test: str) -> bool:
         """Whether a test makes the call a wrong port is about."""
-        return wrong.id in self._touched.get(test_id(item), ())
+        return wrong.id in self._touched.get(test, ())
 
 
 def own_tests(wrong: Wrong, items: Sequence[pytest.Item], index: Index) -> list[pytest.Item]:
     """The tests of the rule that a wrong port breaks, one of each function first."""
-    own = [i for i in items if _is_of(i, wrong.rule) and index.touches(wrong, i)]
+    own = [i for i in items if _is_of(i, wrong.rule) and index.meets(wrong, test_id(i))]
     hinted = [i for i in own if test_id(i) == wrong.test]
     return (hinted + [i for i in _spread(own) if i not in hinted])[:OWN]
 
@@ -105,7 +105,9 @@ def other_tests(wrong: Wrong, items: Sequence[pytest.Item], index: Index) -> lis
     others = [
         i
         for i in items
-        if i.path.parent.name == folder and not _is_of(i, wrong.rule) and index.touches(wrong, i)
+        if i.path.parent.name == folder
+        and not _is_of(i, wrong.rule)
+        and index.meets(wrong, test_id(i))
     ]
     return _spread(others)[:OTHERS]
 

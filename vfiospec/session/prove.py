@@ -19,7 +19,7 @@ from vfiospec.results import model
 from vfiospec.results.proof import Proof, Verdict, WrongResult
 from vfiospec.session.marks import rules_of
 from vfiospec.session.options import Options
-from vfiospec.session.outcome import Judged
+from vfiospec.session.outcome import Judged, test_id
 from vfiospec.session.plugin import CANNOT_JUDGE, SuitePlugin, in_suites
 from vfiospec.session.proof_cache import Verdicts
 from vfiospec.session.proof_plan import (
@@ -136,7 +136,7 @@ class ProofPlugin(SuitePlugin):
             return
         self.run.watch = self.index.see
         for item, following in zip(items, [*items[1:], None], strict=True):
-            self.index.begin(item)
+            self.index.start(test_id(item))
             judged = self.run_test(item, following)
             self.baseline[judged.id] = judged
             if judged.outcome == "passed":
