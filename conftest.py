@@ -21,7 +21,14 @@ from vfiospec.rules.model import Rule
 from vfiospec.session import examples, options, ways
 from vfiospec.session.findings import FindingError
 from vfiospec.session.marks import roles_of
-from vfiospec.session.plugin import NO_DEVICE, PLUGIN, SuitePlugin, in_suites, suites_asked_for
+from vfiospec.session.plugin import (
+    KIND,
+    NO_DEVICE,
+    PLUGIN,
+    SuitePlugin,
+    in_suites,
+    suites_asked_for,
+)
 from vfiospec.session.run import Run
 
 
@@ -36,10 +43,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "dangerous: may take a released kernel down")
     if not suites_asked_for(config):
         return
-    examples.choose(config)
+    examples.choose(config, shrink=KIND not in config.stash)
     try:
         read = options.read(config)
-        config.pluginmanager.register(SuitePlugin(config, read), PLUGIN)
+        config.pluginmanager.register(config.stash.get(KIND, SuitePlugin)(config, read), PLUGIN)
     except (LabError, FindingError) as e:
         raise pytest.UsageError(f"vfiospec: {e}") from e
     if read.ways:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vfiospec import __version__
-from vfiospec.cli import abi, bisect, fuzz, kernels, machine, replay, report, rules, run
+from vfiospec.cli import abi, bisect, fuzz, kernels, machine, prove, replay, report, rules, run
 from vfiospec.device.transcript import TranscriptError
 from vfiospec.lab import LabError
 from vfiospec.layout import LayoutError
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("bisect-step")(bisect.bisect_step)
+app.command("prove")(prove.prove)
 app.command("replay")(replay.replay)
 app.command("restore")(machine.restore)
 app.command("executor", hidden=True)(machine.executor)

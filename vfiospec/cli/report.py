@@ -8,8 +8,11 @@ import typer
 from rich.console import Console
 
 from vfiospec.cli import diff, formats, history, site
+from vfiospec.report.proof import markdown
 from vfiospec.report.terminal import summary
-from vfiospec.results.model import schema_text
+from vfiospec.results.model import ResultsError, schema_text
+from vfiospec.results.proof import PROOF_FILE
+from vfiospec.results.proof import read as read_proof
 from vfiospec.results.reader import read_run
 
 app = typer.Typer(help="What runs say, from their results.jsonl alone.")
@@ -25,6 +28,19 @@ def show(run: Where) -> None:
     """Print the verdict and everything unexpected."""
     folder = run if run.is_dir() else run.parent
     summary(read_run(run), folder, Console())
+
+
+@app.command("proof")
+def as_table(
+    proof: Annotated[Path, typer.Argument(metavar="PROOF", help="prove.json or its folder.")],
+) -> None:
+    """Print a proof as a table in Markdown: each rule, and the wrong kernels that proved it."""
+    path = proof / PROOF_FILE if proof.is_dir() else proof
+    try:
+        made = read_proof(path)
+    except (OSError, ValueError) as e:
+        raise ResultsError(f"{path}: no proof ({e}); `vfiospec prove --out DIR` makes one") from e
+    typer.echo("\n".join(markdown(made)))
 
 
 @app.command("schema")

@@ -45,6 +45,8 @@ class Progress(Protocol):
 
 
 PROGRESS = pytest.StashKey[Progress]()
+# Which kind of SuitePlugin a session has, where it is not the plain one.
+KIND = pytest.StashKey[type["SuitePlugin"]]()
 CANNOT_JUDGE = 2
 INTERRUPTED = "Ctrl-C"
 
@@ -52,10 +54,12 @@ INTERRUPTED = "Ctrl-C"
 class SuitePlugin:
     """Active when tests of suites/ are collected."""
 
+    run_type = Run
+
     def __init__(self, config: pytest.Config, options: Options) -> None:
         self.config = config
         self.options = options
-        self.run = Run(options, self._say)
+        self.run = self.run_type(options, self._say)
         progress = config.stash.get(PROGRESS, None)
         if progress is not None:
             self.run.listeners.append(progress.on_record)

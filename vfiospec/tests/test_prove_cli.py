@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+"""`vfiospec prove` before anything boots: what is chosen, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from vfiospec.cli.prove import chosen, of_each_chapter, prove, shares
+from vfiospec.lab import LabError
+from vfiospec.results.proof import Proof, RuleProof, WrongResult, merged
+from vfiospec.wrong.model import Change, Wrong, load
+
+
+def _wrong(name: str, rule: str) -> Wrong:
+    return Wrong(id=name, rule=rule, what="", call="open", change=Change(more=1))
+
+
+THREE = (_wrong("a", "type1.map"), _wrong("b", "kernel.quiet"), _wrong("c", "set-irqs.mask"))
+
+
+def test_wrong_ports_are_chosen_by_chapter_and_by_id() -> None:
+    """A chapter may be named as its rules or as its folder; the kernel's own is in any."""
+    assert chosen(THREE, [], []) == THREE
+    assert chosen(THREE, ["set-irqs", "type1"], []) == (THREE[0], THREE[2])
+    assert chosen(THREE, ["set_irqs"], ["a"]) == ()
+    assert chosen(THREE, ["device_info"], []) == (THREE[1],)
+
+
+@pytest.mark.parametrize(
+    ("chapter", "wrong", "why"),
+    [([], ["d"], "no wrong port 'd'"), (["nonsense"], [], "no chapter 'nonsense'; there are")],
+)
+def test_what_there_is_not_is_named(chapter: list[str], wrong: list[str], why: str) -> None:
+    with pytest.raises(LabError, match=why):
+        chosen(THREE, chapter, wrong)
+
+
+def test_a_sample_touches_every_chapter() -> None:
+    """Of the wrong ports there are, as `make test` takes them."""
+    every = load()
+    assert {w.rule.partition(".")[0] for w in of_each_chapter(every)} == {
+        w.rule.partition(".")[0] for w in every
+    }
+    assert len(of_each_chapter(every)) <= 2 * len({w.rule.partition(".")[0] for w in every})
+
+
+def test_each_guest_gets_about_as_many() -> None:
+    many = tuple(_wrong(str(n), "type1.map") for n in range(5)) + THREE
+    assert shares(many, 2) == [["type1"], ["device_info", "set_irqs"]]
+    assert shares(THREE[:1], 3) == [["type1"]]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"kernels": True}, {"tree": Path("t")}, {"kernels": True, "tree": Path("t"), "sample": True}],
+    ids=["no-tree", "no-kernels", "sample"],
+)
+def test_wrong_kernels_want_a_tree_and_nothing_else(given: dict[str, object]) -> None:
+    with pytest.raises(LabError, match="--kernels is for the kernel of --tree"):
+        prove(**given)  # type: ignore[arg-type]
+
+
+def test_parts_make_one_proof() -> None:
+    """A rule is asserted and proven if it is in any part."""
+    parts = [
+        Proof(
+            kernel="k", release="r", topology="t", started="", seconds=2.0, boots=1, tests=3,
+            runs=4, wrongs=(wrong,), rules=(
+                RuleProof(id="a.one", chapter="a", asserted=n == 0,
+                          proven_by=("x",) if n == 0 else (), why="" if n == 0 else "no test"),
+                RuleProof(id="b.one", chapter="b", asserted=n == 1, why=f"why-{n}"),
+            ),
+        )
+        for n, wrong in enumerate(
+            WrongResult(id=i, kind="port", rule="a.one", what="", verdict="caught") for i in "xy"
+        )
+    ]  # fmt: skip
+    made = merged(parts, 2.5)
+    assert (made.seconds, made.boots, made.tests, made.runs) == (2.5, 2, 6, 8)
+    assert [w.id for w in made.wrongs] == ["x", "y"]
+    assert made.rules == (
+        RuleProof(id="a.one", chapter="a", asserted=True, proven_by=("x",)),
+        RuleProof(id="b.one", chapter="b", asserted=True, why="why-1"),
+    )
