@@ -3,7 +3,8 @@
 
 from pathlib import Path
 
-from vfiospec.device.group import Assigned
+from vfiospec.device import ways
+from vfiospec.device.access import Access
 from vfiospec.device.pci import PciDevice
 from vfiospec.device.port import Port, PortError, TargetLostError
 from vfiospec.lab import LabError
@@ -41,12 +42,12 @@ class ProofRun(Run):
         port.begin()
         port.wrong, port.watch = self.wrong, self.watch
 
-    def assigned(self, device: BenchDevice) -> Assigned:
+    def assigned(self, device: BenchDevice, way: ways.Way = ways.USUAL) -> Access:
         """The device's group, opened with right answers: the wrong ones are for the test."""
         port = self.wrong_port
         kept, port.wrong, port.watch = (port.wrong, port.watch), None, None
         try:
-            return super().assigned(device)
+            return super().assigned(device, way)
         finally:
             port.wrong, port.watch = kept
 
