@@ -11,6 +11,7 @@ from vfiospec.report.site import writer
 from vfiospec.report.site.build import build
 from vfiospec.results.model import Catalogue, ResultsError
 from vfiospec.tests import sample_run, sample_site
+from vfiospec.tests.test_project import ROOT, pyproject
 
 MEGABYTE = 1_000_000
 
@@ -191,3 +192,17 @@ def test_a_run_without_a_catalogue_is_shown_without_words(tmp_path: Path) -> Non
     page = (tmp_path / "out" / "rules" / "device-info.argsz-too-small.html").read_text()
     assert "do not hold its words" in page
     assert sample_site.faults(tmp_path / "out") == []
+
+
+def test_templates_and_styles_are_packaged() -> None:
+    """What is no Python is left out of a wheel unless pyproject.toml names it."""
+    package = ROOT / "vfiospec"
+    globs = pyproject()["tool"]["setuptools"]["package-data"]["vfiospec"]
+    named = {path for glob in globs for path in package.glob(glob)}
+    needed = {
+        path
+        for path in (package / "report" / "site").rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    assert len(needed) > 10
+    assert needed - named == set()
