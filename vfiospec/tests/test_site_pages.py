@@ -16,7 +16,7 @@ from vfiospec.report.site.load import Loaded
 from vfiospec.report.site.marks import FAIL, KNOWN, NONE, PASS, SKIP, Mark, tally
 from vfiospec.report.site.model import Kernel, Site, natural, site, topology_of, version_of
 from vfiospec.report.site.proof import Proof, read_proof
-from vfiospec.results.model import Catalogue, Outcome, ResultsError
+from vfiospec.results.model import Catalogue, Known, Outcome, ResultsError
 from vfiospec.results.reader import read_run
 from vfiospec.rules import all_rules
 from vfiospec.tests import sample_run, sample_site
@@ -218,6 +218,18 @@ def test_a_proof_that_is_none_is_one_clear_line(tmp_path: Path, text: str) -> No
     (tmp_path / "proof").write_text(text)
     with pytest.raises(ResultsError, match="proof is no proof"):
         read_proof(tmp_path / "proof")
+
+
+def test_a_known_issue_is_told_with_its_title(tmp_path: Path) -> None:
+    """It is in no catalogue: the outcome itself says what it is."""
+    known = Known(title="it is slow", link="bugs/7", origin="known-issues.toml")
+    late = outcome("xfailed", finding="BUG-7", known=known)
+    build([sample_site.write(tmp_path / "run", outcomes=[late])], tmp_path / "out")
+    findings = sample_site.Page(tmp_path / "out" / "findings.html").text
+    assert "A known issue of known-issues.toml." in findings
+    result = sample_site.Page(next((tmp_path / "out" / "results").glob("*/*.html"))).text
+    assert "Known as BUG-7, it is slow: bugs/7." in result
+    assert sample_site.faults(tmp_path / "out") == []
 
 
 def test_what_changed_is_said_in_the_words_of_kernelci(tmp_path: Path) -> None:

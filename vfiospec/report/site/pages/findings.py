@@ -67,15 +67,24 @@ def findings(site: Site) -> FindingsPage:
 
 
 def _named_only(site: Site) -> dict[str, FindingFacts]:
-    """Findings that outcomes name and no catalogue explains: those of older runs."""
+    """What outcomes name and no catalogue explains: known issues, and findings of older runs."""
     return {
-        outcome.finding: FindingFacts(
-            id=outcome.finding, title="", rule=outcome.rules[0] if outcome.rules else ""
-        )
-        for kernel in site.kernels
-        for outcome in kernel.outcomes
+        outcome.finding: _told_by(outcome)
+        for one in site.runs
+        for outcome in one.run.outcomes
         if outcome.finding and outcome.finding not in site.findings
     }
+
+
+def _told_by(outcome: Outcome) -> FindingFacts:
+    known = outcome.known
+    return FindingFacts(
+        id=outcome.finding or "",
+        title=known.title if known else "",
+        rule=outcome.rules[0] if outcome.rules else "",
+        reason=f"A known issue of {known.origin}." if known and known.origin != "finding" else "",
+        link=(known.link or "") if known else "",
+    )
 
 
 def seen(kernel: Kernel, finding: FindingFacts) -> Seen:
