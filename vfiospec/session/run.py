@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """One run: the bench that is judged, the world of open devices on it, and the results file."""
 
+import errno
 import os
 import sys
 import time
@@ -26,6 +27,7 @@ from vfiospec.session import ways as axis
 from vfiospec.session.health import HealthMonitor
 from vfiospec.session.options import Options
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CONSOLE_LINES = 60  # of a dead guest's console, kept with the test that killed it
 
 
@@ -118,7 +120,7 @@ class Run:
                 deadline=options.deadline, bits=options.bits, numbers=(options.part, options.parts),
                 say=self._say,
             )  # fmt: skip
-        self.bench.start()
+        self._start()
         if options.records is None:
             self.writer = ResultsWriter(options.out / model.RESULTS_FILE)
         else:
@@ -126,6 +128,13 @@ class Run:
         self.header = self._header(planned)
         self.write(self.header)
         self._booted(None)
+
+    def _start(self) -> None:
+        try:
+            self.bench.start()
+        except OSError as e:
+            room = f"{self.options.out}: {e.strerror}; make room, or choose another --out"
+            raise LabError(room if e.errno in _NO_ROOM else str(e)) from e
 
     def _booted(self, reason: str | None) -> None:
         bench = self.bench
@@ -172,7 +181,7 @@ class Run:
     def _boot_again(self, reason: str) -> None:
         self._spoilt = ""
         self._say(f"booting again after: {reason}")
-        self.bench.start()
+        self._start()
         self._booted(reason)
 
     def lost(self, error: TargetLostError) -> tuple[str, str]:

@@ -52,6 +52,19 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_written(project: Project) -
     assert run.partial
 
 
+def test_a_disk_that_is_too_full_to_boot_is_one_line(project: Project) -> None:
+    (project.root / "full.py").write_text(
+        "from vfiospec.tests.made_up_bench import MadeUpBench\n"
+        "def start(self):\n"
+        "    raise OSError(28, 'No space left on device')\n"
+        "MadeUpBench.start = start\n"
+    )
+    done = project.run("-p", "full", "suites")
+    assert done.returncode == 2
+    assert "out: No space left on device; make room, or choose another --out" in done.stdout
+    assert "INTERNALERROR" not in done.stdout
+
+
 def test_a_second_run_in_the_folder_of_one_that_runs_is_refused(project: Project) -> None:
     out = project.root / "out"
     out.mkdir()
