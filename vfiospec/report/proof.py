@@ -11,6 +11,8 @@ from rich.table import Table
 from vfiospec.report import one_line
 from vfiospec.results.proof import PROOF_FILE, Proof
 
+_ALSO = 4  # other rules that are named in the table
+
 
 def summary(proof: Proof, folder: Path, console: Console) -> None:
     """Print what came of a proof."""
@@ -70,4 +72,5 @@ def markdown(proof: Proof) -> Iterator[str]:
     for rule in proof.rules:
         by = ", ".join(f"`{w}`" for w in rule.proven_by) or f"not yet: {one_line(rule.why)}"
         also = sorted({a for w in rule.proven_by for a in wrongs[w].also})
-        yield f"| {rule.id} | {by} | {', '.join(also) or '-'} |"
+        more = f" and {len(also) - _ALSO} more" if len(also) > _ALSO else ""
+        yield f"| {rule.id} | {by} | {', '.join(also[:_ALSO]) or '-'}{more} |"
