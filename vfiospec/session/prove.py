@@ -233,6 +233,7 @@ class ProofPlugin(SuitePlugin):
             lost |= bool(judged.lost)
             if self._tells(judged, rule):
                 failed.append(judged)
+            if failed or lost:
                 break
         also: list[str] = [r for j in failed for r in _rules(j) if r != rule]
         for item in others if failed else ():
