@@ -14,8 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
+
 from vfiospec.device import ops as o
 from vfiospec.device import wire
+from vfiospec.device.local_failures import NoFailuresError, failing
 from vfiospec.device.local_race import run_race
 from vfiospec.device.ops import CANARY, MAX_BUFFER, FixupKind, MemoryKind, Op, Reply
 from vfiospec.device.syscalls import SYSCALLS
@@ -93,7 +96,7 @@ class LocalExecutor:
             o.ReadLink: self._read_link, o.Syscall: self._syscall, o.Fork: self._fork,
             o.In: self._in, o.SendFd: self._send_fd, o.ReceiveFd: self._receive_fd,
             o.Wait: self._wait, o.Race: self._race, o.Rlimit: self._rlimit, o.Drain: self._drain,
-            o.Ioctl32: self._ioctl32, o.Trace: self._trace,
+            o.Ioctl32: self._ioctl32, o.Trace: self._trace, o.FailNth: self._fail_nth,
         }  # fmt: skip
 
     def execute(self, op: Op) -> Reply:
@@ -461,6 +464,16 @@ class LocalExecutor:
     def _ioctl32(self, op: o.Ioctl32) -> Reply:
         del op  # on a kernel without 32-bit programs it would be the end of this process
         raise Refused("calls of 32-bit programs are made by the executor in C alone")
+
+    def _fail_nth(self, op: o.FailNth) -> Reply:
+        if not isinstance(op.op, o.CAN_FAIL):
+            raise Refused(f"{type(op.op).__name__} cannot be made to fail at point {op.nth}")
+        try:
+            with failing(op.nth) as left:
+                reply = self.execute(op.op)
+        except NoFailuresError as e:
+            raise Refused(str(e)) from e
+        return reply if reply.fault else msgspec.structs.replace(reply, values=tuple(left))
 
     def _rlimit(self, op: o.Rlimit) -> Reply:
         limits = (ctypes.c_uint64 * 2)(op.soft, op.hard)

@@ -346,10 +346,29 @@ class Trace(Op, frozen=True, array_like=True, tag=30):
         return sum(op.allowance() for op in (*self.ops, *self.after))
 
 
+class FailNth(Op, frozen=True, array_like=True, tag=31):
+    """Make an operation whose system call fails inside the kernel, at its nth point of failure.
+
+    Points of failure are allocations and copies (CONFIG_FAULT_INJECTION and what it has below).
+    The answer is the operation's; `values` holds how many points short of the nth the call ended:
+    0 if the failure took place. Opened, closed, controlled, read, written and mapped files, and
+    calls by name, are what can be made to fail.
+    """
+
+    nth: Annotated[int, Meta(ge=1, lt=1 << 31)]
+    op: "AnyOp"
+
+    def allowance(self) -> float:
+        """What its operation may take."""
+        return self.op.allowance()
+
+
+CAN_FAIL: Final = (Open, Close, Ioctl, Pread, Pwrite, Mmap, Syscall)
+
 AnyOp = (
     Open | Close | Dup | Ioctl | Pread | Pwrite | Mmap | Munmap | Load | Store | Alloc | Peek
     | Poke | Eventfd | Poll | ReadFile | WriteFile | ListDir | ReadLink | Syscall | Fork | In
-    | SendFd | ReceiveFd | Wait | Race | Rlimit | Drain | Ioctl32 | Trace
+    | SendFd | ReceiveFd | Wait | Race | Rlimit | Drain | Ioctl32 | Trace | FailNth
 )  # fmt: skip
 
 OPS: Final[dict[str, type[Op]]] = {cls.__name__: cls for cls in Op.__subclasses__()}

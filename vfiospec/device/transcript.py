@@ -61,6 +61,10 @@ class Narrator:
     def say(self, step: Step) -> str:
         """One line of text for one step."""
         op, reply = step
+        if isinstance(op, o.FailNth):
+            fired = reply is not None and reply.values == (0,)
+            where = f"at its point {op.nth}" if fired else f"before its point {op.nth}"
+            return f"{self.say((op.op, reply))}, made to fail {where}"
         if isinstance(op, o.Open):
             self._kinds[op.out] = _kind_of(op.path)
         elif isinstance(op, o.Eventfd):
@@ -180,14 +184,8 @@ def translate(  # noqa: PLR0911 -- one answer for each kind of operation
     op: AnyOp, old: Sequence[TranscriptDevice], new: Sequence[TranscriptDevice]
 ) -> AnyOp:
     """The same operation for devices that lie elsewhere: their group numbers and addresses."""
-    if isinstance(op, o.In):
-        return msgspec.structs.replace(op, ops=tuple(translate(each, old, new) for each in op.ops))
-    if isinstance(op, o.Trace):
-        parts = [tuple(translate(each, old, new) for each in p) for p in (op.ops, op.after)]
-        return msgspec.structs.replace(op, ops=parts[0], after=parts[1])
-    if isinstance(op, o.Race):
-        programs = tuple(tuple(translate(each, old, new) for each in p) for p in op.programs)
-        return msgspec.structs.replace(op, programs=programs)
+    if isinstance(op, o.In | o.Trace | o.FailNth | o.Race):
+        return _translate_within(op, old, new)
     by_name = {d.name: d for d in new}
     for before in old:
         after = by_name.get(before.name)
@@ -201,3 +199,19 @@ def translate(  # noqa: PLR0911 -- one answer for each kind of operation
         if isinstance(op, _BY_PATH) and before.bdf in op.path:
             return msgspec.structs.replace(op, path=op.path.replace(before.bdf, after.bdf))
     return op
+
+
+def _translate_within(
+    op: o.In | o.Trace | o.FailNth | o.Race,
+    old: Sequence[TranscriptDevice],
+    new: Sequence[TranscriptDevice],
+) -> AnyOp:
+    if isinstance(op, o.In):
+        return msgspec.structs.replace(op, ops=tuple(translate(each, old, new) for each in op.ops))
+    if isinstance(op, o.Trace):
+        parts = [tuple(translate(each, old, new) for each in p) for p in (op.ops, op.after)]
+        return msgspec.structs.replace(op, ops=parts[0], after=parts[1])
+    if isinstance(op, o.FailNth):
+        return msgspec.structs.replace(op, op=translate(op.op, old, new))
+    programs = tuple(tuple(translate(each, old, new) for each in p) for p in op.programs)
+    return msgspec.structs.replace(op, programs=programs)

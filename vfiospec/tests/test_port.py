@@ -384,3 +384,26 @@ def test_coverage_is_refused_where_there_is_none(port: Port) -> None:
         pytest.skip("this machine's own kernel has KCOV")
     (reply,) = port.exchange([o.Trace((), (), 100, o.TraceMode.ADDRESSES)])
     assert "coverage" in reply.fault
+
+
+def test_calls_that_are_made_to_fail(port: Port) -> None:
+    """Where the kernel can: point after point, until the call ends before it comes to one."""
+    if not Path("/proc/self/fail-nth").exists():
+        with pytest.raises(PortError, match="needs CONFIG_FAULT_INJECTION"):
+            port.do(o.FailNth(1, o.Open(1, "/dev/null")))
+        return
+    failed: list[Reply] = []
+    while (reply := port.do(o.FailNth(len(failed) + 1, o.Open(1, "/dev/null")))).values == (0,):
+        failed.append(reply)
+        if reply.ok:
+            port.do(o.Close(1))
+    assert {reply.errno for reply in failed} <= {0, errno.ENOMEM, errno.EFAULT}
+    assert any(reply.errno for reply in failed)
+    assert reply.ok
+
+
+@pytest.mark.parametrize("op", [o.Poll((), 0), o.FailNth(1, o.Open(1, "/")), o.Fork(1)])
+def test_what_cannot_be_made_to_fail(port: Port, op: o.AnyOp) -> None:
+    with pytest.raises(PortError, match="cannot be made to fail at point 1"):
+        port.do(o.FailNth(1, op))
+    assert port.do(o.Open(1, "/dev/null")).ok

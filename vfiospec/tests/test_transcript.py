@@ -220,6 +220,20 @@ def test_translate_moves_each_device_once() -> None:
         assert translate(inside, OLD, NEW) == o.In(9, (after, o.Close(1)))
         race = o.Race(((before,), (o.Close(1),)), 7)
         assert translate(race, OLD, NEW) == o.Race(((after,), (o.Close(1),)), 7)
+        assert translate(o.FailNth(3, before), OLD, NEW) == o.FailNth(3, after)
+
+
+def test_a_call_that_was_made_to_fail_is_told_as_such() -> None:
+    """What it was, what it gave, and whether the failure took place; the file's kind is known."""
+    steps = [
+        (o.FailNth(2, o.Open(1, "/dev/vfio/vfio")), Reply(7, values=(1,))),
+        (o.FailNth(1, o.Ioctl(1, vfio.VFIO_GET_API_VERSION)), Reply(-1, 12, values=(0,))),
+    ]
+    told = list(narrate(steps))
+    assert told[0].endswith("-> 7, made to fail before its point 2")
+    assert (
+        told[1] == "VFIO_GET_API_VERSION(container 1, 0x0) -> ENOMEM, made to fail at its point 1"
+    )
 
 
 def test_translate_leaves_the_rest_alone() -> None:

@@ -21,7 +21,7 @@ void op_open(struct reader *r, struct result *res)
 	char *path = get_str(r);
 	int64_t flags = get_int(r), mode = get_int(r);
 
-	keep_fd(res, out, open(path, flags, mode));
+	keep_fd(res, out, MADE(open(path, flags, mode)));
 	free(path);
 }
 
@@ -34,7 +34,7 @@ void op_close(struct reader *r, struct result *res)
 		fault(res, "handle %u is not an open file", id);
 		return;
 	}
-	done(res, close(h->fd));
+	done(res, MADE(close(h->fd)));
 	h->kind = UNSET;
 }
 
@@ -89,7 +89,7 @@ void op_ioctl(struct reader *r, struct result *res)
 			return;
 		arg = (uintptr_t)buf;
 	}
-	done(res, ioctl(fd, request, arg));
+	done(res, MADE(ioctl(fd, request, arg)));
 	if (data && !at.set) {
 		find_spill(res, len);
 		undo_fixups(&fixups, buf, data, len);
@@ -139,7 +139,7 @@ void op_pread(struct reader *r, struct result *res)
 		buf = buffer(size);
 		memset(buf, 0xa5, size);
 	}
-	done(res, positional ? pread64(fd, buf, size, offset) : syscall(SYS_read, fd, buf, size));
+	done(res, MADE(positional ? pread64(fd, buf, size, offset) : syscall(SYS_read, fd, buf, size)));
 	if (!at.set) {
 		find_spill(res, size);
 		give(res, buf, size);
@@ -164,7 +164,7 @@ void op_pwrite(struct reader *r, struct result *res)
 		return;
 	if (!at.set)
 		size = len;
-	done(res, positional ? pwrite64(fd, buf, size, offset) : syscall(SYS_write, fd, buf, size));
+	done(res, MADE(positional ? pwrite64(fd, buf, size, offset) : syscall(SYS_write, fd, buf, size)));
 }
 
 void op_eventfd(struct reader *r, struct result *res)

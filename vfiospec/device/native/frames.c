@@ -88,6 +88,7 @@ void execute(struct reader *r, struct result *res, int channel)
 	case 28: op_drain(r, res); break;
 	case 29: op_ioctl32(r, res); break;
 	case 30: op_trace(r, res); break;
+	case 31: op_fail_nth(r, res, channel); break;
 	default:
 		fault(res, "operation %lld is unknown to this executor", (long long)code);
 	}

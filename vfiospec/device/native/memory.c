@@ -24,7 +24,7 @@ void op_mmap(struct reader *r, struct result *res)
 	offset = get_int(r);
 	if (r->broken)
 		return;
-	p = mmap(NULL, length, prot, flags, fd, offset);
+	p = MADE(mmap(NULL, length, prot, flags, fd, offset));
 	done(res, p == MAP_FAILED ? -1 : (int64_t)(uintptr_t)p);
 	if (p == MAP_FAILED)
 		return;

@@ -36,11 +36,24 @@ void op_receive_fd(struct reader *r, struct result *res, int channel);
 void op_wait(struct reader *r, struct result *res);
 void op_race(struct reader *r, struct result *res);
 void op_trace(struct reader *r, struct result *res);
+void op_fail_nth(struct reader *r, struct result *res, int channel);
 
 // Make one encoded operation. `channel`: where a passed file would come from.
 void execute(struct reader *r, struct result *res, int channel);
 
 void put_result(struct writer *w, struct result *res);
+
+// Around the system call an operation is made for: what op_fail_nth asked for happens in it alone.
+#define MADE(call)                               \
+	({                                       \
+		arm_failure();                   \
+		__typeof__(call) made_ = (call); \
+		disarm_failure();                \
+		made_;                           \
+	})
+
+void arm_failure(void);
+void disarm_failure(void); // leaves errno alone
 
 bool read_all(int fd, void *buf, size_t n);
 bool write_all(int fd, const void *buf, size_t n);

@@ -72,8 +72,8 @@ void op_syscall(struct reader *r, struct result *res)
 	}
 	if (r->broken || res->fault[0])
 		return;
-	done(res, syscall(number, (long)args[0], (long)args[1], (long)args[2], (long)args[3],
-			  (long)args[4], (long)args[5]));
+	done(res, MADE(syscall(number, (long)args[0], (long)args[1], (long)args[2], (long)args[3],
+			       (long)args[4], (long)args[5])));
 }
 
 void op_rlimit(struct reader *r, struct result *res)
