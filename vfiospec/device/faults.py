@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Failures inside the kernel: a port whose call fails, and the kernel's own record of them."""
 
-import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -13,9 +12,8 @@ from vfiospec.device.port import Port, PortError
 
 FAIL_NTH: Final = "/proc/self/fail-nth"
 DEBUGFS: Final = "/sys/kernel/debug"
-_SEEK_END = 2
 # A line end within a message is escaped in /dev/kmsg.
-_FORCED = re.compile(rb"FAULT_INJECTION: forcing a failure\.\\x0aname (\w+),")
+_FORCED = re.compile(r"FAULT_INJECTION: forcing a failure\.\\x0aname (\w+),")
 
 
 class Injector(StrEnum):
@@ -66,28 +64,9 @@ class FailingPort(Port):
         """The other port stays open."""
 
 
-class FailureLog:
-    """What the kernel logs of the failures it was asked for."""
+def failures(log: Iterable[str]) -> list[Injector]:
+    """Which of them failed, by lines of the kernel's log.
 
-    def __init__(self, port: Port) -> None:
-        """Begin with what is logged from now on. OSError if the log cannot be read."""
-        self._port = port
-        self._handle = port.handle()
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-        reply = port.do(o.Open(self._handle, "/dev/kmsg", flags))
-        if not reply.ok:
-            raise OSError(reply.errno, os.strerror(reply.errno), "/dev/kmsg")
-        where = (o.Fixup(0, o.FixupKind.FD, self._handle), 0, _SEEK_END)
-        port.do(o.Syscall("lseek", where))
-
-    def injectors(self) -> list[Injector]:
-        """Which of them failed since the last time this was asked.
-
-        An allocation whose failure is not to be warned of is not told of here.
-        """
-        text = self._port.do(o.Drain(self._handle)).bytes
-        return [Injector(name.decode()) for name in _FORCED.findall(text)]
-
-    def close(self) -> None:
-        """close(2)."""
-        self._port.do(o.Close(self._handle))
+    An allocation whose failure is not to be warned of is not told of there.
+    """
+    return [Injector(match[1]) for line in log if (match := _FORCED.match(line))]

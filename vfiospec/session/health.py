@@ -68,7 +68,7 @@ class HealthMonitor:
         steps = len(self._port.steps)
         ops: list[o.AnyOp] = [o.ReadFile(TAINTED, 32)]
         if self._log is not None:
-            ops.append(o.Drain(self._log))
+            ops.append(o.Drain(self._log, o.MAX_BUFFER))
         taint, *drained = self._port.run(ops)
         del self._port.steps[steps:]
         return read_log(drained[0].bytes if drained else b"", self._read_taint(taint.bytes))

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+"""One call made to fail at each of its points of failure, judged each time."""
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from vfiospec import expect
+from vfiospec.device import ops as o
+from vfiospec.device.call import Call, errno_name
+from vfiospec.device.container import locked_bytes
+from vfiospec.device.faults import FailingPort, Injector, failures
+from vfiospec.device.iommufd import pinned_bytes
+from vfiospec.device.port import Port
+from vfiospec.rules.model import Rule
+from vfiospec.session.run import Run
+
+# Far more than any call has; a call that never comes to its end would go round for ever.
+MOST: Final = 1000
+
+Attempt = Callable[[Port], Call]
+Undo = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a process has that a call could leak."""
+
+    files: int
+    locked: int
+    pinned: int
+
+
+def held(port: Port) -> Held:
+    """What the process that makes the calls has now."""
+    files = port.do(o.ListDir("/proc/self/fd")).bytes.count(b"\0")
+    return Held(files, locked_bytes(port), pinned_bytes(port))
+
+
+class Sweep:
+    """Makes one call again and again, each time with a failure one point further on.
+
+    After each that fails, nothing may be left of it: the process has what it had, and the same
+    call succeeds, which `undo` then takes back. What the kernel reports meanwhile is told at the
+    end, so that one report does not hide what lies behind it.
+    """
+
+    def __init__(self, run: Run) -> None:
+        """Of a run whose kernel is up."""
+        self.port = run.port
+        self._run = run
+        self._trouble: set[str] = set()
+
+    def __call__(
+        self, rule: Rule, attempt: Attempt, undo: Undo, *, unanswered: Undo | None = None
+    ) -> int:
+        """Judge a call by its rule; how many points of failure it came to.
+
+        `unanswered` takes back what a call did of which a copy failed, where that is judged
+        elsewhere: it is called before anything is asked.
+        """
+        allowed = {a.value for a in rule.answers if a.holds_on(self._run.version)}
+        before = held(self.port)
+        self._look()
+        for nth in range(1, MOST):
+            failing = FailingPort(self.port, nth)
+            call = attempt(failing)
+            if not failing.fired:
+                expect.holds(call.ok, "success where nothing failed", str(call))
+                undo()
+                expect.holds(nth > 1, "a point of failure", f"{call}, and came to none")
+                self._look()
+                told = "; ".join(sorted(self._trouble))
+                expect.holds(not told, "a quiet kernel", told)
+                return nth - 1
+            copied = self._judge(call, nth, allowed)
+            if not copied and unanswered is not None:
+                unanswered()
+            if not call.ok:
+                expect.equal(f"what is held after {call} at point {nth}", held(self.port), before)
+                again = attempt(self.port)
+                expect.holds(again.ok, f"success after the failure at point {nth}", str(again))
+            undo()
+            expect.equal(f"what is held once {call} is undone", held(self.port), before)
+        raise expect.Mismatch(f"an end within {MOST} points of failure", "none")
+
+    def _judge(self, call: Call, nth: int, allowed: set[int]) -> bool:
+        """Whether every copy was made; Mismatch if the answer is not one of its cause."""
+        failed = self._look()
+        expect.inside(call)
+        if Injector.COPY in failed:
+            # What was to be copied is missing, on one side or the other.
+            at = f"copy failed at point {nth}: {call}"
+            expect.holds(call.errno == errno.EFAULT, f"EFAULT when a {at}", call.answer())
+            return False
+        at = f"allocation failed at point {nth}: {call}"
+        names = ", ".join(errno_name(number) for number in sorted(allowed))
+        within = call.ok or call.errno in allowed - {errno.EFAULT}
+        expect.holds(within, f"one of {names} when an {at}", call.answer())
+        return True
+
+    def _look(self) -> list[Injector]:
+        """What failed since the last look; what the kernel reported is kept."""
+        monitor = self._run.health
+        if monitor is None:
+            return []
+        health = monitor.look()
+        if health.trouble:
+            monitor.taint = health.taint
+            self._trouble.update(health.trouble)
+        return failures(health.log)
