@@ -18,6 +18,7 @@ from vfiospec.rules import faults as rules
 from vfiospec.session.marks import checks, devices
 from vfiospec.session.sweep import Sweep
 
+pytestmark = checks(rules.COPY)
 TOKEN = UUID("11111111-2222-3333-4444-555555555555")
 ROOM = 4096
 

@@ -14,6 +14,7 @@ from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks, devices
 from vfiospec.session.sweep import Sweep
 
+pytestmark = checks(rules.COPY)
 EVENTFD = vfio.VFIO_IRQ_SET_DATA_EVENTFD
 TRIGGER = vfio.VFIO_IRQ_SET_ACTION_TRIGGER
 UNMASK = vfio.VFIO_IRQ_SET_ACTION_UNMASK
@@ -42,6 +43,7 @@ def turned_on(
             index, EVENTFD | TRIGGER, 0, len(events), eventfds=tuple(events)
         ),
         lambda: device.try_set_irqs(index, OFF),
+        also=(rules.NO_VECTORS,) if rule is rules.SET_VECTORS else (),
     )
 
 
@@ -71,21 +73,21 @@ def test_unmask(sweep: Sweep, opened: Device, event: EventFd, added: EventFd) ->
     opened.try_set_irqs(INTX, OFF)
 
 
-@checks(rules.SET_VECTORS)
+@checks(rules.SET_VECTORS, rules.NO_VECTORS)
 @devices("msi", "irq-stimulus", without=("grouped",))
 def test_msi(sweep: Sweep, opened: Device, event: EventFd) -> None:
     """One message."""
     turned_on(sweep, rules.SET_VECTORS, opened, MSI, [event])
 
 
-@checks(rules.SET_VECTORS)
+@checks(rules.SET_VECTORS, rules.NO_VECTORS)
 @devices("msix", "pcie", "rom")
 def test_msix(sweep: Sweep, opened: Device, event: EventFd, added: EventFd) -> None:
     """Two vectors of the table, both of them or none."""
     turned_on(sweep, rules.SET_VECTORS, opened, MSIX, [event, added])
 
 
-@checks(rules.SET_VECTORS)
+@checks(rules.SET_VECTORS, rules.NO_VECTORS)
 @devices("msix", "pcie", "rom")
 def test_msix_added(sweep: Sweep, opened: Device, event: EventFd, added: EventFd) -> None:
     """One more vector while another is on, which stays on."""
@@ -101,6 +103,7 @@ def test_msix_added(sweep: Sweep, opened: Device, event: EventFd, added: EventFd
             MSIX, EVENTFD | TRIGGER, 1, 1, eventfds=(added,)
         ),
         off,
+        also=(rules.NO_VECTORS,),
     )
 
 

@@ -19,6 +19,7 @@ from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks, devices
 from vfiospec.session.sweep import Sweep
 
+pytestmark = checks(rules.COPY)
 IOVA = 0x100000000  # page tables of its own on every level
 PAGES = 3
 READ_ONLY, READ_WRITE = 1, 3  # PROT_READ, with PROT_WRITE

@@ -21,6 +21,7 @@ from vfiospec.session.marks import checks, dangerous, devices
 from vfiospec.session.run import Run
 from vfiospec.session.sweep import Sweep
 
+pytestmark = checks(rules.COPY)
 # Enabled, a device with a line has ACPI's interpreter run: see test_device_fd_and_its_line.
 NO_PIN = devices("conventional", "io-bar", without=("intx",))
 

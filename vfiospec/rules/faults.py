@@ -1,20 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Calls that run out of memory, or whose caller's memory is gone: told so, and nothing is left.
-
-Each answer of these rules is for one cause, which its reason names.
-"""
+"""Calls that run out of memory, or whose caller's memory is gone: told so, and nothing is left."""
 
 from errno import EFAULT, ENOMEM, ENOSPC
 
-from vfiospec.rules.model import PCI_CORE, Answer, Rule, Source, Strength, rule
+from vfiospec.rules.model import PCI_CORE, Rule, Source, Strength, rule
 
 _INJECTION = Source(
     "Documentation/fault-injection/fault-injection.rst",
-    "fail-nth",
+    "proc entries",
     quote="Write to this file of integer N makes N-th call in the task fail.",
 )
-_MEMORY = Answer(ENOMEM, why="an allocation fails")
-_COPY = Answer(EFAULT, why="a copy from or to the caller fails")
 _GROUP = "drivers/vfio/group.c"
 _CONTAINER = "drivers/vfio/container.c"
 _CDEV = "drivers/vfio/device_cdev.c"
@@ -22,30 +17,37 @@ _INTRS = "drivers/vfio/pci/vfio_pci_intrs.c"
 _IOAS = "drivers/iommu/iommufd/ioas.c"
 
 
-def _fails(name: str, what: str, *sources: Source, answers: tuple[Answer, ...]) -> Rule:
+def _fails(name: str, what: str, *sources: Source) -> Rule:
     return rule(
         f"faults.{name}",
-        f"{what} that fails for want of memory, or for an argument that cannot be copied, says so "
-        "and leaves nothing behind: the caller has what it had, and the same call succeeds later.",
+        f"{what} that fails because an allocation does, is ENOMEM and leaves nothing behind: the "
+        "caller has what it had, and the same call succeeds later.",
         Strength.ENFORCED,
         *sources,
         _INJECTION,
-        answer=answers,
+        answer=ENOMEM,
     )
 
+
+COPY = rule(
+    "faults.copy",
+    "A call whose argument or answer cannot be copied is EFAULT, and leaves nothing behind.",
+    Strength.ENFORCED,
+    Source("drivers/vfio/device_cdev.c", "vfio_df_ioctl_attach_pt"),
+    _INJECTION,
+    answer=EFAULT,
+)
 
 OPEN_CONTAINER = _fails(
     "open-container",
     "An open of a container",
     Source(_CONTAINER, "vfio_fops_open"),
-    answers=(_MEMORY, _COPY),
 )
 
 OPEN_GROUP = _fails(
     "open-group",
     "An open of a group",
     Source(_GROUP, "vfio_group_fops_open"),
-    answers=(_MEMORY, _COPY),
 )
 
 SET_CONTAINER = _fails(
@@ -53,7 +55,6 @@ SET_CONTAINER = _fails(
     "A SET_CONTAINER",
     Source(_GROUP, "vfio_group_ioctl_set_container"),
     Source(_CONTAINER, "vfio_container_attach_group"),
-    answers=(_MEMORY, _COPY),
 )
 
 SET_IOMMU = _fails(
@@ -61,7 +62,6 @@ SET_IOMMU = _fails(
     "A SET_IOMMU",
     Source(_CONTAINER, "vfio_ioctl_set_iommu"),
     Source("drivers/vfio/vfio_iommu_type1.c", "vfio_iommu_type1_attach_group"),
-    answers=(_MEMORY, _COPY),
 )
 
 DEVICE_FD = _fails(
@@ -69,49 +69,42 @@ DEVICE_FD = _fails(
     "A GET_DEVICE_FD",
     Source(_GROUP, "vfio_group_ioctl_get_device_fd"),
     Source(PCI_CORE, "vfio_pci_core_enable"),
-    answers=(_MEMORY, _COPY),
 )
 
 OPEN_CDEV = _fails(
     "open-cdev",
     "An open of a device's own file",
     Source(_CDEV, "vfio_device_fops_cdev_open"),
-    answers=(_MEMORY, _COPY),
 )
 
 OPEN_IOMMUFD = _fails(
     "open-iommufd",
     "An open of an iommufd",
     Source("drivers/iommu/iommufd/main.c", "iommufd_fops_open"),
-    answers=(_MEMORY, _COPY),
 )
 
 BIND = _fails(
     "bind",
     "A BIND_IOMMUFD",
     Source(_CDEV, "vfio_df_ioctl_bind_iommufd"),
-    answers=(_MEMORY, _COPY),
 )
 
 ATTACH = _fails(
     "attach",
     "An ATTACH_IOMMUFD_PT",
     Source(_CDEV, "vfio_df_ioctl_attach_pt"),
-    answers=(_MEMORY, _COPY),
 )
 
 IOAS_ALLOC = _fails(
     "ioas-alloc",
     "An IOAS_ALLOC",
     Source(_IOAS, "iommufd_ioas_alloc_ioctl"),
-    answers=(_MEMORY, _COPY),
 )
 
 IOAS_MAP = _fails(
     "ioas-map",
     "An IOAS_MAP",
     Source(_IOAS, "iommufd_ioas_map"),
-    answers=(_MEMORY, _COPY),
 )
 
 IOAS_MAP_ANSWER = rule(
@@ -128,7 +121,6 @@ MAP_DMA = _fails(
     "map-dma",
     "A MAP_DMA",
     Source("drivers/vfio/vfio_iommu_type1.c", "vfio_dma_do_map"),
-    answers=(_MEMORY, _COPY),
 )
 
 SET_IRQS = _fails(
@@ -136,7 +128,6 @@ SET_IRQS = _fails(
     "A SET_IRQS",
     Source(PCI_CORE, "vfio_pci_ioctl_set_irqs"),
     Source(_INTRS, "vfio_pci_set_irqs_ioctl"),
-    answers=(_MEMORY, _COPY),
 )
 
 SET_VECTORS = _fails(
@@ -144,13 +135,16 @@ SET_VECTORS = _fails(
     "A SET_IRQS that turns on MSI or MSI-X",
     Source(_INTRS, "vfio_msi_enable"),
     Source(_INTRS, "vfio_msi_set_vector_signal"),
-    answers=(
-        _MEMORY,
-        Answer(
-            ENOSPC, why="the kernel's interrupt core says of no memory what it says of no vectors"
-        ),
-        _COPY,
-    ),
+)
+
+NO_VECTORS = rule(
+    "faults.no-vectors",
+    "SET_IRQS that turns on MSI or MSI-X may say ENOSPC of an allocation that failed: that is what "
+    "the kernel's interrupt core says of vectors it cannot have, for whatever reason.",
+    Strength.ENFORCED,
+    Source("drivers/pci/msi/msi.c", "__pci_enable_msix_range"),
+    Source(_INTRS, "vfio_msi_enable"),
+    answer=ENOSPC,
 )
 
 INFO = _fails(
@@ -159,35 +153,30 @@ INFO = _fails(
     Source(PCI_CORE, "vfio_pci_ioctl_get_info"),
     Source(PCI_CORE, "vfio_pci_ioctl_get_region_info"),
     Source(PCI_CORE, "vfio_pci_ioctl_get_irq_info"),
-    answers=(_MEMORY, _COPY),
 )
 
 HOT_RESET_INFO = _fails(
     "hot-reset-info",
     "A GET_PCI_HOT_RESET_INFO",
     Source(PCI_CORE, "vfio_pci_ioctl_get_pci_hot_reset_info"),
-    answers=(_MEMORY, _COPY),
 )
 
 IOEVENTFD = _fails(
     "ioeventfd",
     "An IOEVENTFD",
     Source("drivers/vfio/pci/vfio_pci_rdwr.c", "vfio_pci_ioeventfd"),
-    answers=(_MEMORY, _COPY),
 )
 
 FEATURE = _fails(
     "feature",
     "A DEVICE_FEATURE",
     Source("drivers/vfio/vfio_main.c", "vfio_ioctl_device_feature"),
-    answers=(_MEMORY, _COPY),
 )
 
 MMAP = _fails(
     "mmap",
     "A mmap of a BAR",
     Source(PCI_CORE, "vfio_pci_core_mmap"),
-    answers=(_MEMORY, _COPY),
 )
 
 ACCESS = _fails(
@@ -195,5 +184,4 @@ ACCESS = _fails(
     "A read or a write of a region",
     Source("drivers/vfio/pci/vfio_pci_rdwr.c", "vfio_pci_bar_rw"),
     Source("drivers/vfio/pci/vfio_pci_config.c", "vfio_pci_config_rw_single"),
-    answers=(_MEMORY, _COPY),
 )

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """One call made to fail at each of its points of failure, judged each time."""
 
-import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +12,7 @@ from vfiospec.device.container import locked_bytes
 from vfiospec.device.faults import FailingPort, Injector, failures
 from vfiospec.device.iommufd import pinned_bytes
 from vfiospec.device.port import Port
+from vfiospec.rules.faults import COPY
 from vfiospec.rules.model import Rule
 from vfiospec.session.run import Run
 
@@ -53,14 +53,22 @@ class Sweep:
         self._trouble: set[str] = set()
 
     def __call__(
-        self, rule: Rule, attempt: Attempt, undo: Undo, *, unanswered: Undo | None = None
+        self,
+        rule: Rule,
+        attempt: Attempt,
+        undo: Undo,
+        *,
+        also: tuple[Rule, ...] = (),
+        unanswered: Undo | None = None,
     ) -> int:
         """Judge a call by its rule; how many points of failure it came to.
 
-        `unanswered` takes back what a call did of which a copy failed, where that is judged
-        elsewhere: it is called before anything is asked.
+        `also` are rules that allow another answer to an allocation that fails. `unanswered` takes
+        back what a call did of which a copy failed, where that is judged elsewhere: it is called
+        before anything is asked.
         """
-        allowed = {a.value for a in rule.answers if a.holds_on(self._run.version)}
+        version = self._run.version
+        allowed = {each.answer(version) for each in (rule, *also)}
         before = held(self.port)
         self._look()
         for nth in range(1, MOST):
@@ -92,11 +100,12 @@ class Sweep:
         if Injector.COPY in failed:
             # What was to be copied is missing, on one side or the other.
             at = f"copy failed at point {nth}: {call}"
-            expect.holds(call.errno == errno.EFAULT, f"EFAULT when a {at}", call.answer())
+            errno = COPY.answer(self._run.version)
+            expect.holds(call.errno == errno, f"{errno_name(errno)} when a {at}", call.answer())
             return False
         at = f"allocation failed at point {nth}: {call}"
         names = ", ".join(errno_name(number) for number in sorted(allowed))
-        within = call.ok or call.errno in allowed - {errno.EFAULT}
+        within = call.ok or call.errno in allowed
         expect.holds(within, f"one of {names} when an {at}", call.answer())
         return True
 
