@@ -13,6 +13,7 @@ from rich.console import Console
 
 import vfiospec
 from vfiospec.cli.building import refresh
+from vfiospec.cli.coverage import counted, present
 from vfiospec.cli.output import put
 from vfiospec.cli.parts import Ended, Parts
 from vfiospec.lab import LabError
@@ -84,7 +85,7 @@ class _Frontend:
         elif plugin is not None and (plugin.problem or plugin.interrupted):
             problem = plugin.problem or plugin.interrupted
         elif code == pytest.ExitCode.NO_TESTS_COLLECTED:
-            problem = "no test fits; see --suite and --test"
+            problem = "no test fits; see --suite, --test and --topology"
         return Ended(code, plugin is not None and plugin.run.writer is not None, problem)
 
 
@@ -204,6 +205,14 @@ def run(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
             "compat-type1v2, iommufd. Default: type1v2 alone.",
         ),
     ] = "",
+    coverage: Annotated[
+        bool,
+        typer.Option(
+            "--coverage",
+            help="Count which lines of the kernel run: one built with --profile coverage. Pages "
+            "and JSON go to OUT/coverage.",
+        ),
+    ] = False,
     seed: Annotated[
         int | None,
         typer.Option(metavar="N", help="Choose other examples: properties are searched from N on."),
@@ -253,8 +262,10 @@ def run(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
         "--bits",
         bits.value,
         *(["--dangerous"] if dangerous else []),
+        *(["--coverage"] if coverage else []),
     ]
     refresh(kernel, build=build, own_modules=modules is not None)
+    tree = counted(kernel) if coverage else None
     signal.signal(signal.SIGTERM, _interrupt)
     with LiveProgress() as progress:
         if jobs > 1:
@@ -263,7 +274,10 @@ def run(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
             frontend = _Frontend(progress)
             code = int(pytest.main(arguments, plugins=[frontend]))
             ended = frontend.ended(code)
-    sys.exit(_conclude(folder, ended, ktap_to_stdout))
+    code = _conclude(folder, ended, ktap_to_stdout)
+    if tree is not None and ended.written:
+        present(folder, tree, Console(stderr=ktap_to_stdout is not None))
+    sys.exit(code)
 
 
 def _given(name: str, *values: object) -> list[str]:

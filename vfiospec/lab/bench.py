@@ -19,7 +19,7 @@ from vfiospec.device.pci import PciDevice
 from vfiospec.device.port import Port, TargetLostError
 from vfiospec.device.ports import CommandPort, LocalPort
 from vfiospec.lab import initramfs, topology
-from vfiospec.lab.bind import Before, bind, group_of, restore
+from vfiospec.lab.bind import Before, bind, bind_alone, group_of, restore
 from vfiospec.lab.cache import LabError
 from vfiospec.lab.gate import refusals
 from vfiospec.lab.kernel import Kernel
@@ -27,6 +27,7 @@ from vfiospec.lab.native import build_executor
 from vfiospec.lab.pages import share_page
 from vfiospec.lab.qemu import Machine, Vm, check_kvm, qemu_binary, qemu_version
 from vfiospec.lab.state import RunState
+from vfiospec.lab.sysfs import Sysfs
 from vfiospec.lab.topology import PROBED_ROLES, Topology
 
 # In this order; what they depend on comes along. What a kernel has built in is left out.
@@ -105,6 +106,7 @@ class Bench(ABC):
     port: Port
     booted: Booted
     boots: int = 0
+    has_iommu: bool = True  # otherwise devices get their groups by being bound
 
     @property
     def boot(self) -> int:
@@ -154,9 +156,12 @@ class Bench(ABC):
         ready = []
         for device in self.devices:
             pci = PciDevice(self.port, device.bdf)
-            if pci.group is None:
+            if pci.group is None and not self.has_iommu:
+                bind_alone(fs, device.bdf)
+                pci = PciDevice(self.port, device.bdf)
+            elif pci.group is None:
                 raise LabError(f"{device.bdf} ({device.name}) is in no IOMMU group: is there one?")
-            if pci.group not in groups:
+            elif pci.group not in groups:
                 bind(fs, device.bdf, record=record)
                 groups.add(group_of(fs, device.bdf))
             vendor, number = pci.ids
@@ -170,6 +175,21 @@ class Bench(ABC):
                 )
             )
         self.devices = tuple(ready)
+
+
+def find_devices(fs: Sysfs, layout: Topology) -> dict[str, str]:
+    """Where a guest has the devices of its topology, by name. LabError if one is missing."""
+    found = {}
+    for device in layout.device:
+        path = "/sys/devices/pci0000:00"
+        for slot in layout.path(device):
+            devfn = slot.rjust(4, "0")
+            names = [n for n in fs.listdir(path) if n.endswith(f":{devfn}")]
+            if not names:
+                raise LabError(f"the guest has no device at {slot}, where {device.name} belongs")
+            path = f"{path}/{names[0]}"
+        found[device.name] = path.rpartition("/")[2]
+    return found
 
 
 class VmBench(Bench):
@@ -209,6 +229,7 @@ class VmBench(Bench):
         self.topology = layout.without(topology.models(binary))
         for name in self.topology.left_out:
             say(f"QEMU {self.qemu_version} has no model for {name}: left out")
+        self.has_iommu = self.topology.iommu
         self.devices = tuple(BenchDevice(d.name, frozenset(d.roles)) for d in self.topology.device)
         self._machine = Machine(
             image=kernel.image,
@@ -263,7 +284,13 @@ class VmBench(Bench):
         fs = PortSysfs(self.port)
         for name, value in self.topology.parameters.items():
             module, _, parameter = name.partition(".")
-            fs.write(f"/sys/module/{module}/parameters/{parameter}", value)
+            path = f"/sys/module/{module}/parameters/{parameter}"
+            if not fs.exists(path):
+                raise LabError(
+                    f"topology {self.topology.name} sets {name}, which this kernel has not: "
+                    "judge one that was built with it (vfiospec kernels build)"
+                )
+            fs.write(path, value)
 
     def _repack(self) -> None:
         for together in self.topology.repack:
@@ -271,21 +298,8 @@ class VmBench(Bench):
             share_page(self.port, [d.bdf for d in self.devices if d.name in together])
 
     def _find_devices(self) -> None:
-        fs = PortSysfs(self.port)
-        layout = {d.name: d for d in self.topology.device}
-        found = []
-        for device in self.devices:
-            path = "/sys/devices/pci0000:00"
-            for slot in self.topology.path(layout[device.name]):
-                devfn = slot.rjust(4, "0")
-                names = [n for n in fs.listdir(path) if n.endswith(f":{devfn}")]
-                if not names:
-                    raise LabError(
-                        f"the guest has no device at {slot}, where {device.name} belongs"
-                    )
-                path = f"{path}/{names[0]}"
-            found.append(replace(device, bdf=path.rpartition("/")[2]))
-        self.devices = tuple(found)
+        found = find_devices(PortSysfs(self.port), self.topology)
+        self.devices = tuple(replace(device, bdf=found[device.name]) for device in self.devices)
 
     def _check_roles(self) -> None:
         wrong = []

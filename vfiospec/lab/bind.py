@@ -123,6 +123,18 @@ def bind(
     return before
 
 
+def bind_alone(fs: Sysfs, bdf: str, driver: str = "vfio-pci") -> None:
+    """Bind `driver` to a device of a machine without an IOMMU; LabError if it does not take it.
+
+    For machines that are thrown away: nothing is kept to return to.
+    """
+    try:
+        _take(fs, _as_found(fs, bdf), driver)
+    except OSError as error:
+        msg = f"{bdf} could not be bound to {driver}: {error}"
+        raise LabError(msg) from error
+
+
 def _as_found(fs: Sysfs, bdf: str) -> Member:
     vfs = read_or_none(fs, f"{PCI}/devices/{bdf}/sriov_numvfs")
     return Member(

@@ -103,7 +103,7 @@ class Machine:
             "-chardev", f"file,id=console,path={_escaped(console)}", "-serial", "chardev:console",
             "-chardev", f"socket,id=line,fd={sockets.line}", "-serial", "chardev:line",
             "-chardev", f"socket,id=channel,fd={sockets.channel}",
-            "-device", f"intel-iommu,intremap={'on' if self.topology.intremap else 'off'}",
+            *self._iommu(),
             "-device", "virtio-serial-pci,addr=0x10",
             "-device", "virtserialport,chardev=channel,name=vfiospec",
             "-chardev", f"socket,id=monitor,fd={sockets.monitor}",
@@ -111,6 +111,10 @@ class Machine:
             *self._shares(),
             *self.topology.arguments(),
         ]  # fmt: skip
+
+    def _iommu(self) -> list[str]:
+        remapping = "on" if self.topology.intremap else "off"
+        return ["-device", f"intel-iommu,intremap={remapping}"] if self.topology.iommu else []
 
     def _shares(self) -> list[str]:
         words = []

@@ -56,8 +56,10 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     description: str
     device: tuple[Device, ...] = ()
     bridge: tuple[Bridge, ...] = ()
-    like: str = ""  # another topology: what it has comes first, except for `intremap`
+    like: str = ""  # another topology: what it has comes first, except for the next three
     intremap: bool = True
+    iommu: bool = True
+    chapters: tuple[str, ...] = ()  # the only suites that can be judged on it; empty: all
     kernel_arguments: tuple[str, ...] = ()
     parameters: dict[str, str] = {}  # of modules, "vfio_pci.nointxmask", set once they are loaded
     repack: tuple[tuple[str, ...], ...] = ()  # devices whose BARs are to share a page

@@ -37,6 +37,7 @@ class Options:
     require: tuple[str, ...]
     dangerous: bool
     ways: tuple[Way, ...]
+    coverage: bool
     panic_in: str
     known_issues: Path | None
     part: int = 0  # which of `parts` equal parts of the tests this process judges
@@ -122,6 +123,11 @@ def add(parser: pytest.Parser) -> None:
         help=f"reach devices in each of these ways, or all: {', '.join(Way)} "
         f"(default: {USUAL} alone)",
     )
+    group.addoption(
+        "--coverage",
+        action="store_true",
+        help="count which lines of a kernel of profile coverage run",
+    )
     # A hook of our own tests: the guest panics when the test with this id starts.
     group.addoption("--panic-in", default="", help=argparse.SUPPRESS)
     # What `vfiospec run --jobs` tells the processes it starts.
@@ -185,6 +191,8 @@ def read(config: pytest.Config) -> Options:
         raise LabError("--bits is for guests; --executor may name an i386 program instead")
     if devices and config.getoption("dangerous"):
         raise LabError("--dangerous is for guests: it may take the kernel under --device down")
+    if devices and config.getoption("coverage"):
+        raise LabError("--coverage is for guests: their kernel is a built tree of this machine")
     out = config.getoption("out")
     return Options(
         kernel=kernel,
@@ -201,6 +209,7 @@ def read(config: pytest.Config) -> Options:
         require=tuple(config.getoption("require")),
         dangerous=config.getoption("dangerous"),
         ways=parse(config.getoption("ways")),
+        coverage=config.getoption("coverage"),
         panic_in=config.getoption("panic_in"),
         part=config.getoption("part"),
         parts=config.getoption("parts"),

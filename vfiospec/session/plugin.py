@@ -68,6 +68,7 @@ class SuitePlugin:
         self.issues = IssueBook(options.known_issues, self.findings)
         self.judged: Judged | None = None
         self.counts: Counter[str] = Counter()
+        self.chapter = ""
         self.interrupted: str | None = None
         self.problem: str | None = None
 
@@ -100,6 +101,10 @@ class SuitePlugin:
             self.config.hook.pytest_deselected(items=risky)
             risky = []
         items[:] = [i for i in items if not is_dangerous(i)] + risky
+        only = self.run.chapters
+        elsewhere = [i for i in items if only and in_suites(i) and i.path.parent.name not in only]
+        self.config.hook.pytest_deselected(items=elsewhere)
+        items[:] = [i for i in items if i not in elsewhere]
         seen: dict[str, str] = {}
         for item in items:
             if not in_suites(item):
@@ -231,6 +236,9 @@ class SuitePlugin:
         if is_dangerous(item) and not self.run.is_fresh:
             self.run.spoil("the tests that are safe")
         self.run.ensure_up()
+        if self.chapter != item.path.parent.name:
+            self.chapter = item.path.parent.name
+            self.run.count()
         self.run.port.steps.clear()
         if self.judged and self.options.panic_in == self.judged.id:
             self.run.panic()

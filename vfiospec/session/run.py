@@ -16,7 +16,7 @@ from vfiospec.device.group import Assigned
 from vfiospec.device.ops import WriteFile
 from vfiospec.device.pci import PciDevice
 from vfiospec.device.port import Port, Step, TargetLostError
-from vfiospec.lab import LabError, topology
+from vfiospec.lab import LabError, coverage, gcov, topology
 from vfiospec.lab.bench import Bench, BenchDevice, InPlaceBench, PortSysfs, VmBench
 from vfiospec.lab.kernel import resolve
 from vfiospec.lab.qemu import Vm
@@ -98,6 +98,16 @@ class Run:
         return self._bench.devices if self._bench else self._known
 
     @property
+    def chapters(self) -> tuple[str, ...]:
+        """The only suites that can be judged on this topology; empty if all can."""
+        return self._layout.chapters if self._layout else ()
+
+    @property
+    def has_iommu(self) -> bool:
+        """Whether the machine is meant to have an IOMMU."""
+        return self._layout is None or self._layout.iommu
+
+    @property
     def port(self) -> Port:
         """The port to the kernel that runs now."""
         return self.bench.port
@@ -115,6 +125,9 @@ class Run:
         if self._layout is not None:
             kernel = resolve(options.kernel, options.modules, self._say)
             self._say(f"{kernel.spec}: {kernel.origin}")
+            if options.coverage:
+                coverage.check_tools()
+                gcov.check(kernel)
             self._bench = VmBench(
                 kernel, self._layout, options.out, accel=options.accel, cpus=options.cpus,
                 deadline=options.deadline, bits=options.bits, numbers=(options.part, options.parts),
@@ -168,6 +181,7 @@ class Run:
         """Boot a fresh kernel if the last one was lost. LabError if that may not be."""
         if self._lost is None:
             if self._spoilt and isinstance(self.bench, VmBench):
+                self.count()
                 self.bench.abandon()
                 self._wanted_boots += 1
                 self._boot_again(self._spoilt)
@@ -196,6 +210,13 @@ class Run:
         """Whether the kernel no longer answers."""
         return self._lost is not None
 
+    def count(self) -> None:
+        """With --coverage, fetch what was counted since the boot: a kernel that dies keeps it."""
+        if self._bench is None or not self.options.coverage or self.is_lost:
+            return
+        folder = self.options.out / coverage.FOLDER / coverage.COUNTS
+        gcov.collect(self.port, folder / f"guest-{self.options.part}-boot-{self.bench.boots}")
+
     def panic(self) -> None:
         """Crash the guest: a hook of our own tests. Never on a machine that is not a guest."""
         if not isinstance(self.bench, VmBench):
@@ -206,6 +227,11 @@ class Run:
         """Put everything back."""
         if self._bench is None:
             return
+        if self.writer is not None:
+            try:
+                self.count()
+            except TargetLostError as e:
+                self.lost(e)
         for _, assigned in self._assigned.values():
             if not isinstance(self._bench, VmBench) and not self.is_lost:
                 assigned.close()

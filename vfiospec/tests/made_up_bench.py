@@ -90,4 +90,5 @@ def pytest_configure(config: pytest.Config) -> None:
     del config
     patch = pytest.MonkeyPatch()
     patch.setattr(run, "VmBench", MadeUpBench)
-    patch.setattr(run, "resolve", lambda *_: argparse.Namespace(spec="made-up", origin="nowhere"))
+    kernel = argparse.Namespace(spec="made-up", origin="nowhere", release="6.12", config={})
+    patch.setattr(run, "resolve", lambda *_: kernel)

@@ -190,3 +190,23 @@ def test_other_tests_alone_boot_nothing(tmp_path: Path) -> None:
     done = project.run(str(project.root / "unit"))
     assert (done.returncode, "1 passed" in done.stdout) == (0, True)
     assert not (project.root / "out").exists()
+
+
+def test_a_topology_may_be_for_some_chapters_only(project: Project) -> None:
+    """The others are not judged on it, and a run of those alone judges nothing."""
+    for chapter in ("here", "elsewhere"):
+        project.suite(chapter, FINE)
+    layout = project.root / "two.toml"
+    layout.write_text(f'chapters = ["here"]\n{layout.read_text()}')
+    assert project.run("suites").returncode == 0
+    run = read_run(project.root / "out")
+    assert [o.chapter for o in run.outcomes] == ["here"]
+    assert project.run("suites/elsewhere", "--out", "none").returncode == 2
+
+
+def test_coverage_asks_for_a_kernel_that_counts(project: Project) -> None:
+    """The bench made up here has none, and is refused before it boots."""
+    project.suite("made_up", FINE)
+    ended = project.run("suites", "--coverage")
+    assert ended.returncode == 2
+    assert "--coverage" in ended.stdout

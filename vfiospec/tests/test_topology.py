@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from vfiospec.lab import LabError, topology
+from vfiospec.lab.qemu import Machine, Sockets
 
 GOOD = """
 description = "made up"
@@ -178,3 +179,21 @@ def test_what_is_not_text_is_refused(file: Path) -> None:
     file.write_bytes(b"description = '\xff'\n")
     with pytest.raises(LabError, match=r"two\.toml: .*utf-8"):
         topology.load(str(file))
+
+
+def test_a_machine_without_an_iommu(tmp_path: Path, file: Path) -> None:
+    """It is one in all else; what it is like does not decide it."""
+    (tmp_path / "bare.toml").write_text(
+        f'description = "x"\nlike = "{file}"\niommu = false\nchapters = ["noiommu"]\n'
+    )
+    bare, other = topology.load(str(tmp_path / "bare.toml")), topology.load(str(file))
+    assert (bare.iommu, other.iommu) == (False, True)
+    assert (bare.chapters, other.chapters) == (("noiommu",), ())
+
+    def devices(layout: topology.Topology) -> list[str]:
+        machine = Machine(image=tmp_path, initramfs=tmp_path, topology=layout)
+        words = machine.arguments("qemu", Sockets(3, 4, 5), tmp_path / "console")
+        return [w for w in words if w.startswith("intel-iommu")]
+
+    assert devices(bare) == []
+    assert devices(other) == ["intel-iommu,intremap=on"]
