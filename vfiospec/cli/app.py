@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from vfiospec import __version__
-from vfiospec.cli import abi, bisect, fuzz, kernels, machine, prove, replay, report, rules, run
+from vfiospec.cli import (
+    abi,
+    bisect,
+    fuzz,
+    kernels,
+    machine,
+    prove,
+    replay,
+    report,
+    rules,
+    run,
+    selftests,
+)
 from vfiospec.device.transcript import TranscriptError
 from vfiospec.lab import LabError
 from vfiospec.layout import LayoutError
@@ -33,6 +45,7 @@ app.command("executor", hidden=True)(machine.executor)
 app.command("topologies")(machine.topologies)
 app.command("bench")(machine.bench)
 app.add_typer(abi.app, name="abi")
+app.command("selftests")(selftests.selftests)
 app.add_typer(rules.app, name="rules")
 app.add_typer(kernels.app, name="kernels")
 app.add_typer(report.app, name="report")
