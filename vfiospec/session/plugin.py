@@ -101,10 +101,7 @@ class SuitePlugin:
             self.config.hook.pytest_deselected(items=risky)
             risky = []
         items[:] = [i for i in items if not is_dangerous(i)] + risky
-        only = self.run.chapters
-        elsewhere = [i for i in items if only and in_suites(i) and i.path.parent.name not in only]
-        self.config.hook.pytest_deselected(items=elsewhere)
-        items[:] = [i for i in items if i not in elsewhere]
+        self._keep_chapters(items)
         seen: dict[str, str] = {}
         for item in items:
             if not in_suites(item):
@@ -115,6 +112,15 @@ class SuitePlugin:
             if other != item.nodeid:
                 raise pytest.UsageError(f"{item.nodeid} and {other} have the id {test_id(item)}")
         self._keep_part(items)
+
+    def _keep_chapters(self, items: list[pytest.Item]) -> None:
+        """Keep the suites the topology is for."""
+        only = self.run.chapters
+        others = [i for i in items if only and in_suites(i) and i.path.parent.name not in only]
+        if others:
+            self.config.hook.pytest_deselected(items=others)
+            gone = set(others)
+            items[:] = [i for i in items if i not in gone]
 
     def _keep_part(self, items: list[pytest.Item]) -> None:
         """Keep every so-manieth test: neighbours take about as long as each other."""
