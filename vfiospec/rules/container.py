@@ -333,8 +333,6 @@ OTHER_PROCESS_UNMAPS = rule(
 
 # Without an IOMMU
 
-_NEEDS = "needs a kernel with CONFIG_VFIO_NOIOMMU and no IOMMU"
-
 NOIOMMU_EXTENSION = rule(
     "container.noiommu-extension",
     "NOIOMMU is there while enable_unsafe_noiommu_mode is set, but for a container with a real "
@@ -351,7 +349,6 @@ NOIOMMU_MIX = rule(
     Strength.ENFORCED,
     _ATTACH,
     answer=EPERM,
-    untested=_NEEDS,
 )
 
 NOIOMMU_CALLS = rule(
@@ -360,5 +357,4 @@ NOIOMMU_CALLS = rule(
     Strength.ENFORCED,
     Source(_CONTAINER, "vfio_noiommu_open"),
     answer=EPERM,
-    untested=_NEEDS,
 )

@@ -80,7 +80,6 @@ OPEN_NOIOMMU = rule(
     Strength.ENFORCED,
     _OPEN,
     answer=EPERM,
-    untested="needs a kernel with CONFIG_VFIO_NOIOMMU and no IOMMU",
 )
 
 # GET_STATUS

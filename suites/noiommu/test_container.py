@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: MIT
+"""A group without an IOMMU in a container, or in an iommufd that stands for one."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from vfiospec import expect
+from vfiospec.abi import vfio
+from vfiospec.device.call import checked
+from vfiospec.device.container import Container
+from vfiospec.device.files import Memory
+from vfiospec.device.group import Group
+from vfiospec.device.iommufd import Iommufd
+from vfiospec.device.mdev import Mdev, MdevType
+from vfiospec.device.noiommu import NoIommu
+from vfiospec.device.port import ForkedPort, Port
+from vfiospec.lab.bench import BenchDevice
+from vfiospec.rules import container as container_rules
+from vfiospec.rules import noiommu as rules
+from vfiospec.rules.model import Rule
+from vfiospec.session.marks import checks, devices
+
+Promised = Callable[[Rule], int]
+NOIOMMU, V1, V2 = vfio.VFIO_NOIOMMU_IOMMU, vfio.VFIO_TYPE1_IOMMU, vfio.VFIO_TYPE1v2_IOMMU
+OTHERS = [V1, V2, vfio.VFIO_DMA_CC_IOMMU, vfio.VFIO_UNMAP_ALL, vfio.VFIO_EEH, 0, 99]
+SERIAL = "6d746d74-0000-4000-8000-000000000001"
+pytestmark = devices("dma-stimulus")
+
+
+@pytest.fixture
+def emulated(port: Port) -> Iterator[Group]:
+    """The group of a mediated device, for which type1 stands in as an IOMMU."""
+    kind = MdevType(port, "mtty", "mtty-1")
+    if not kind.exists:
+        pytest.skip("needs a kernel with CONFIG_SAMPLE_VFIO_MDEV_MTTY, its module loaded")
+    checked(kind.try_create(SERIAL))
+    made = Mdev(port, SERIAL)
+    with Group.of(port, made.group) as opened:
+        yield opened
+    made.try_remove()
+
+
+@checks(rules.EXTENSIONS, container_rules.NOIOMMU_EXTENSION)
+def test_extensions(
+    group: Group, container: Container, mode: Callable[[bool], None], promised: Promised
+) -> None:
+    """NOIOMMU alone, and only while it is on; with the model set too."""
+    expect.accepted(group.try_set_container(container))
+    there, gone = promised(container_rules.NOIOMMU_EXTENSION), promised(rules.EXTENSIONS)
+    for again in (True, False):
+        for number in OTHERS:
+            expect.accepted(container.try_check_extension(number), gone)
+        expect.accepted(container.try_check_extension(NOIOMMU), there)
+        mode(False)
+        expect.accepted(container.try_check_extension(NOIOMMU), gone)
+        mode(True)
+        if again:
+            expect.accepted(container.try_set_iommu(NOIOMMU))
+
+
+@checks(rules.MODEL)
+def test_models(
+    group: Group, container: Container, mode: Callable[[bool], None], promised: Promised
+) -> None:
+    """Type1 is not to be had, nor what is none; NOIOMMU while it is on."""
+    expect.accepted(group.try_set_container(container))
+    for number in OTHERS:
+        expect.refused(container.try_set_iommu(number), promised(rules.MODEL))
+    mode(False)
+    expect.refused(container.try_set_iommu(NOIOMMU), promised(rules.MODEL))
+    mode(True)
+    expect.accepted(container.try_set_iommu(NOIOMMU))
+
+
+@checks(rules.CALLS)
+def test_calls_of_type1(own: NoIommu, four_pages: Memory, promised: Promised) -> None:
+    """None of them is known."""
+    container = own.container
+    errno = promised(rules.CALLS)
+    expect.refused(container.try_get_iommu_info(), errno)
+    expect.refused(container.try_map(four_pages, 0, four_pages.size), errno)
+    expect.refused(container.try_unmap(0, four_pages.size), errno)
+    expect.refused(container.try_dirty_pages(1), errno)
+
+
+@checks(rules.SET_CONTAINER_CAPABILITY, container_rules.NOIOMMU_CALLS, rules.DEVICE_FD_CAPABILITY)
+def test_each_step_takes_a_capability(
+    port: Port,
+    group: Group,
+    container: Container,
+    spec: BenchDevice,
+    unprivileged: ForkedPort,
+    promised: Promised,
+) -> None:
+    """With files that were opened by who had it; each step succeeds for who has it."""
+    del port
+    theirs = Group(unprivileged, group.handle)
+    errno = promised(rules.SET_CONTAINER_CAPABILITY)
+    expect.refused(theirs.try_set_container(container), errno)
+    expect.accepted(group.try_set_container(container))
+    call = Container(unprivileged, container.handle).try_set_iommu(NOIOMMU)
+    expect.refused(call, promised(container_rules.NOIOMMU_CALLS))
+    expect.accepted(container.try_set_iommu(NOIOMMU))
+    call, _ = theirs.try_get_device_fd(spec.bdf)
+    expect.refused(call, promised(rules.DEVICE_FD_CAPABILITY))
+    group.get_device_fd(spec.bdf).close()
+
+
+@checks(container_rules.NOIOMMU_MIX)
+def test_real_and_other_groups_do_not_mix(
+    group: Group, container: Container, emulated: Group, promised: Promised
+) -> None:
+    """Whichever comes first; each has the container to itself once the other left."""
+    errno = promised(container_rules.NOIOMMU_MIX)
+    for first, second in ((group, emulated), (emulated, group)):
+        expect.accepted(first.try_set_container(container))
+        expect.refused(second.try_set_container(container), errno)
+        expect.accepted(first.try_unset_container())
+
+
+@checks(rules.COMPAT_EXTENSIONS, rules.COMPAT_MODEL, rules.COMPAT_CAPABILITY)
+def test_an_iommufd_in_its_place(
+    group: Group,
+    iommufd: Iommufd,
+    spec: BenchDevice,
+    unprivileged: ForkedPort,
+    promised: Promised,
+) -> None:
+    """It says what it is once it has the group, and leads to the device."""
+    expect.accepted(group.try_set_container(iommufd))
+    expect.accepted(iommufd.try_check_extension(NOIOMMU), promised(rules.COMPAT_EXTENSIONS))
+    for model in (V1, V2):
+        expect.accepted(iommufd.try_check_extension(model), 0)
+        expect.refused(iommufd.try_set_iommu(model), promised(rules.COMPAT_MODEL))
+    errno = promised(rules.COMPAT_CAPABILITY)
+    child = Iommufd(unprivileged, iommufd.handle)
+    expect.refused(child.try_set_iommu(NOIOMMU), errno)
+    call, _ = Group(unprivileged, group.handle).try_get_device_fd(spec.bdf)
+    expect.refused(call, errno)
+    expect.accepted(iommufd.try_set_iommu(NOIOMMU))
+    with group.get_device_fd(spec.bdf) as device:
+        expect.accepted(device.try_get_info())
+
+
+@checks(rules.COMPAT_TRANSLATION)
+def test_an_iommufd_that_translates(
+    group: Group, iommufd: Iommufd, emulated: Group, promised: Promised
+) -> None:
+    """One that stands for the container of a real group has an address space for it."""
+    expect.accepted(emulated.try_set_container(iommufd))
+    expect.refused(group.try_set_container(iommufd), promised(rules.COMPAT_TRANSLATION))
+    expect.accepted(emulated.try_unset_container())
