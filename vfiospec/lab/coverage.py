@@ -2,6 +2,7 @@
 """Line coverage of a kernel as people read it: gcovr's pages, and one table."""
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def render(out: Path, source: Path) -> tuple[Covered, ...]:
             "it was cleaned since; build it and run again"
         )
     command = [
-        sys.executable, "-m", "gcovr", "--root", str(source), "--filter", f"{source}/",
+        sys.executable, "-m", "gcovr", "--root", str(source), "--filter", re.escape(f"{source}/"),
         "--json", str(folder / LINES), "--json-summary", str(folder / SUMMARY),
         "--html-details", str(folder / PAGES), "--html-title", "Kernel lines that ran",
         # The kernel counts without locks, so a count may be odd where two processors met.

@@ -38,7 +38,7 @@ class Machine:
     """A built tree of a program, and a folder that stands for debugfs, which shows its counts."""
 
     def __init__(self, folder: Path) -> None:
-        self.source = folder / "source"
+        self.source = folder / "source-7.3~1+1"  # as Debian's: gcovr takes its filters for patterns
         self.tree = folder / "tree"
         self.debugfs = folder / "debugfs"
         for root in (self.source, self.tree, self.debugfs / str(self.tree)[1:]):
