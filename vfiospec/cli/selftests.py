@@ -14,8 +14,8 @@ from rich.table import Table
 from vfiospec.cli.coverage import present
 from vfiospec.lab import LabError, coverage, gcov
 from vfiospec.lab.kernel import resolve
-from vfiospec.lab.selftests import run
 from vfiospec.lab.selftests.guest import Counts
+from vfiospec.lab.selftests.host import run
 
 
 def selftests(
