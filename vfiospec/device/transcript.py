@@ -180,9 +180,7 @@ def load(path: Path) -> tuple[Target, list[Step]]:
     return target, steps
 
 
-def translate(  # noqa: PLR0911 -- one answer for each kind of operation
-    op: AnyOp, old: Sequence[TranscriptDevice], new: Sequence[TranscriptDevice]
-) -> AnyOp:
+def translate(op: AnyOp, old: Sequence[TranscriptDevice], new: Sequence[TranscriptDevice]) -> AnyOp:
     """The same operation for devices that lie elsewhere: their group numbers and addresses."""
     if isinstance(op, o.In | o.Trace | o.FailNth | o.Race):
         return _translate_within(op, old, new)
