@@ -366,8 +366,6 @@ class SuitePlugin:
         device = self.run.device(_spec(judged.item))
         if judged.outcome in ("failed", "error", "xpassed", "xfailed"):
             self._keep_transcript(judged, device)
-        self.counts[judged.outcome] += 1
-        self.issues.count(judged.id, judged.outcome, judged.finding, self._where()[0])
         self.run.write(
             judged.record(
                 model.DeviceRef(name=device.name, bdf=device.bdf) if device else None,
@@ -376,6 +374,9 @@ class SuitePlugin:
                 rerun_line(self._target_options(judged.item), judged.item.nodeid),
             )
         )
+        # Only what is in the file is counted: the disk may be full now, and take a footer still.
+        self.counts[judged.outcome] += 1
+        self.issues.count(judged.id, judged.outcome, judged.finding, self._where()[0])
 
     def _keep_transcript(self, judged: Judged, device: BenchDevice | None) -> None:
         steps = [*self.run.preamble(device), *self.run.port.steps]
