@@ -301,10 +301,12 @@ class SuitePlugin:
         device = self.run.device(_spec(judged.item))
         roles = device.roles if device else frozenset()
         own = {r.id for r in rules_of(judged.item)}
-        test = judged.id.removesuffix(f".{way_of(judged.item)}")  # a finding is of all ways
+        # What is known is of all ways, unless it names one.
+        names = {judged.id, judged.id.removesuffix(f".{way_of(judged.item)}")}
         those: list[known.Deviation] = [*self.findings, *self.issues.holding(*self._where())]
         for finding in those:
-            if not finding.concerns(own) or not finding.covers(test, self.run.version, roles):
+            covered = any(finding.covers(n, self.run.version, roles) for n in names)
+            if not finding.concerns(own) or not covered:
                 continue
             if judged.outcome == "passed":
                 if not finding.intermittent:
