@@ -14,7 +14,19 @@ from vfiospec.rules.model import Answer, Rule, Source, Strength, Thread, kernel_
 
 HERE = Source("drivers/vfio/vfio_main.c", "vfio_init")
 # A release of each line that somebody still runs, from the oldest on.
-KERNELS = [(5, 4), (5, 10), (5, 15), (6, 1), (6, 5), (6, 6), (6, 12), (6, 18), (7, 0), (7, 3)]
+KERNELS = [
+    (5, 4),
+    (5, 10),
+    (5, 15),
+    (6, 1),
+    (6, 5),
+    (6, 6),
+    (6, 12),
+    (6, 18),
+    (7, 0),
+    (7, 2),
+    (7, 3),
+]
 RULES = all_rules().values()
 
 
