@@ -21,7 +21,7 @@ from vfiospec.fuzzing.materialise import materialise
 from vfiospec.fuzzing.model import Program, World
 from vfiospec.fuzzing.oracle import judge, may_leave
 from vfiospec.fuzzing.target import FIRST_HANDLE, Target, build_world
-from vfiospec.fuzzing.titles import find_reports, title_of
+from vfiospec.fuzzing.titles import find_reports
 
 # Reports after which a kernel goes on as before, and reports another one too.
 _MILD = frozenset({"UBSAN", "WARNING"})
@@ -141,6 +141,9 @@ class Campaign:
             for n, m in enumerate(made)
         ]
         replies = self.guest.port.exchange(traces)
+        for reply in replies:
+            if reply.fault:  # nothing was run, so there is nothing to judge
+                raise CampaignOver(f"the executor runs no programs any more: {reply.fault}")
         return [Outcome(*each) for each in zip(programs, made, replies, strict=True)]
 
     # -- what it complained of
@@ -208,7 +211,9 @@ class Campaign:
         return None
 
     def _keep(self, why: str, words: str, program: Program, step: int) -> None:
-        title = title_of(words, why.strip())
+        # What a kernel goes on after is not what it died of.
+        grave = [r.title for r in find_reports(words) if r.kind not in _MILD]
+        title = grave[0] if grave else why.strip()
         if program:
             self.avoided.learn(title, program, step)
         if why.startswith(self._emulator):
