@@ -5,7 +5,8 @@ from pathlib import Path
 
 from vfiospec.device import ways
 from vfiospec.device.access import Access
-from vfiospec.device.pci import PciDevice
+from vfiospec.device.ops import ReadLink
+from vfiospec.device.pci import SYSFS, PciDevice
 from vfiospec.device.port import Port, PortError, TargetLostError
 from vfiospec.lab import LabError
 from vfiospec.lab.bench import BenchDevice, VmBench
@@ -80,11 +81,18 @@ class ProofRun(Run):
             self._preambles.clear()
             self._pci.clear()
             self.health = HealthMonitor(port)  # from what is logged now on
+            if self._unbound(port):
+                self.spoil("a wrong port under which a device lost its driver")
         except TargetLostError as e:
             self.lost(e)
         except PortError as e:
             self.spoil(f"what a wrong port left open: {e}")
         port.steps.clear()
+
+    def _unbound(self, port: Port) -> bool:
+        """Whether a device is no longer vfio-pci's, as a test may leave it that was broken off."""
+        links = [ReadLink(f"{SYSFS}/{d.bdf}/driver") for d in self.devices]
+        return any(not r.bytes.endswith(b"/vfio-pci") for r in port.run(links))
 
     def change_modules(self, modules: Path | None) -> None:
         """Boot the same kernel again, with other modules."""
