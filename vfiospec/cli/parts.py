@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A run in several guests at once: each process judges a part, this one writes it all down."""
 
-import contextlib
 import os
 import selectors
 import signal
@@ -33,6 +32,8 @@ from vfiospec.session.part import Note, Problem
 from vfiospec.session.plugin import INTERRUPTED, Progress, exit_code
 from vfiospec.session.run import prepare
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+_HEED_SECONDS = 0.2  # until a signal that came while nothing was said is heeded
 _LINE = msgspec.json.Decoder(Record | Note | Problem)
 
 
@@ -87,17 +88,20 @@ class Parts:
         self._waiting: list[Record] = []
         self._writer: ResultsWriter | None = None
         self._catalogued = False
+        self._heard = 0
         self._parts: list[_Part] = []
 
     def run(self, arguments: Sequence[str], jobs: int) -> Ended:
         """Start that many parts, each with pytest's arguments, and see them to their end."""
         self._lock = prepare(self.out)  # as long as this process lives
+        # A signal must not come between bytes that were read and the line they are part of.
+        before = {number: signal.signal(number, self._hear) for number in _ENDING}
         try:
             self._parts += [_Part(arguments, number, jobs) for number in range(jobs)]
             self._gather()
-        except KeyboardInterrupt:
-            self._interrupt()
         finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
             for part in self._parts:
                 part.process.kill()
                 part.process.wait()
@@ -108,11 +112,17 @@ class Parts:
         with selectors.DefaultSelector() as selector:
             for part in self._parts:
                 selector.register(part.reader, selectors.EVENT_READ, part)
-            while selector.get_map():
-                for key, _ in selector.select():
+            while selector.get_map() and self._heard <= 1:
+                for key, _ in selector.select(_HEED_SECONDS):
                     self._take(key.data)
                     if key.data.ended:
                         selector.unregister(key.fileobj)
+                if self._heard and self.interrupted is None:
+                    self._interrupt()
+
+    def _hear(self, number: int, frame: object) -> None:
+        del number, frame
+        self._heard += 1
 
     def _interrupt(self) -> None:
         """Have every part end in order; a second Ctrl-C ends them at once."""
@@ -120,9 +130,6 @@ class Parts:
         self.progress.note("Ctrl-C: putting everything back")
         for part in self._parts:
             part.process.send_signal(signal.SIGINT)
-        with contextlib.suppress(KeyboardInterrupt):
-            while left := [part for part in self._parts if not part.ended]:
-                self._take(left[0])
 
     def _take(self, part: _Part) -> None:
         for line in part.lines():
