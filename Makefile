@@ -8,10 +8,11 @@ SHELL := /bin/bash
 .SILENT:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help conformance test bench setup lint types layers unit suites lock clean
+.PHONY: help conformance test test-lab bench setup lint types layers unit suites proof fuzz lock clean
 
 PYTHON ?= python3
 KERNEL ?= debian
+SOURCE ?= debian:trixie-backports
 TOPOLOGY ?= default
 NOW := $(shell date -u +%Y-%m-%dT%H%M%SZ)
 OUT ?= reports/$(NOW)
@@ -24,7 +25,7 @@ unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## list these commands
-	sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
+	sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
 	echo
 	echo 'Settings: KERNEL=$(KERNEL) TOPOLOGY=$(TOPOLOGY) JOBS=$(JOBS) OUT=reports/<UTC time> PYTHON=$(PYTHON)'
 
@@ -32,8 +33,20 @@ conformance: setup ## judge a kernel: KERNEL, TOPOLOGY, JOBS, OUT: which, on wha
 	.venv/bin/vfiospec run --kernel '$(KERNEL)' --topology '$(TOPOLOGY)' --jobs '$(JOBS)' \
 	  --out '$(OUT)'
 
-test: lint types layers unit suites ## everything CI runs: the linters, the unit tests, the suites
-	echo 'make test: lint, types, layers, unit tests and suites (kernel debian, topology default) passed'
+test: lint types layers unit suites proof fuzz ## everything CI runs: linters, unit tests, suites, proof, fuzzer
+	echo 'make test: lint, types, layers, unit tests, suites, proof and fuzzer (kernel debian) passed'
+
+test-lab: setup ## what a stock kernel cannot show, on one that is built for it: hours, the first time
+	echo '== a kernel built for testing'
+	tree=$$(.venv/bin/vfiospec kernels build '$(SOURCE)' --profile conformance)
+	.venv/bin/vfiospec run --kernel "$$tree" --jobs '$(JOBS)' --dangerous --out '$(OUT)/whole'
+	.venv/bin/vfiospec run --kernel "$$tree" --topology no-iommu --out '$(OUT)/no-iommu'
+	.venv/bin/vfiospec run --kernel "$$tree" --ways all --jobs '$(JOBS)' --suite dma --suite reset \
+	  --suite device_info --suite mmap --out '$(OUT)/ways'
+	echo '== wrong kernels'
+	.venv/bin/vfiospec prove --kernels --tree "$$tree" --out '$(OUT)/wrong-kernels'
+	echo '== every wrong port'
+	.venv/bin/vfiospec prove --kernel debian --jobs '$(JOBS)' --out '$(OUT)/wrong-ports'
 
 bench: setup ## measure how long a run's parts take
 	.venv/bin/vfiospec bench
@@ -60,6 +73,20 @@ suites: setup ## the suites in a booted Debian kernel, into a folder that is kep
 	out=$$(mktemp -d)
 	trap 'code=$$?; [ $$code = 0 ] || echo "make: the results are in $$out" >&2; exit $$code' EXIT
 	.venv/bin/vfiospec run --kernel debian --topology default --jobs '$(JOBS)' --out "$$out/run"
+	rm -rf -- "$$out"
+
+proof: setup ## a few wrong kernels of every chapter: the suites must catch them
+	echo '== proof'
+	out=$$(mktemp -d)
+	trap 'code=$$?; [ $$code = 0 ] || echo "make: what came of it is in $$out" >&2; exit $$code' EXIT
+	.venv/bin/vfiospec prove --kernel debian --sample --jobs '$(JOBS)' --out "$$out/proof"
+	rm -rf -- "$$out"
+
+fuzz: setup ## fuzz a Debian kernel for a minute, by what is visible
+	echo '== fuzz'
+	out=$$(mktemp -d)
+	trap 'code=$$?; [ $$code = 0 ] || echo "make: what it found is in $$out" >&2; exit $$code' EXIT
+	.venv/bin/vfiospec fuzz run group --kernel debian --time 60s --out "$$out/fuzz"
 	rm -rf -- "$$out"
 
 lock: ## make requirements.lock again from pyproject.toml; asks for uv
@@ -107,6 +134,7 @@ setup: ## Debian packages and .venv, once; again only when what they are made fr
 	[ -e /usr/include/linux/vfio.h ] || missing+=(linux-libc-dev)
 	has xz || missing+=(xz-utils)
 	has zstd || missing+=(zstd)
+	has bpftool || [ -x /usr/sbin/bpftool ] || missing+=(bpftool)
 
 	# Two makes in one clone: the second waits here, then finds the work done.
 	exec 9<Makefile

@@ -2,54 +2,60 @@
 """The command line: what there is to do, and how errors reach a person."""
 
 import sys
-from typing import Annotated
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Annotated, Final
 
 import typer
 
 from vfiospec import __version__
-from vfiospec.cli import (
-    abi,
-    bisect,
-    fuzz,
-    kernels,
-    machine,
-    prove,
-    replay,
-    report,
-    rules,
-    run,
-    selftests,
-)
 from vfiospec.device.transcript import TranscriptError
 from vfiospec.lab import LabError
 from vfiospec.layout import LayoutError
 from vfiospec.results.model import ResultsError
 
-app = typer.Typer(
-    name="vfiospec",
-    help="Conformance and fuzz suite for the Linux VFIO user ABI.\n\n"
-    "`vfiospec run` boots a kernel with emulated PCI devices and judges its VFIO drivers; "
-    "with --device it judges a device of this machine instead.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("run")(run.run)
-app.command("bisect-step")(bisect.bisect_step)
-app.command("prove")(prove.prove)
-app.command("replay")(replay.replay)
-app.command("restore")(machine.restore)
-app.command("executor", hidden=True)(machine.executor)
-app.command("topologies")(machine.topologies)
-app.command("bench")(machine.bench)
-app.add_typer(abi.app, name="abi")
-app.command("selftests")(selftests.selftests)
-app.add_typer(rules.app, name="rules")
-app.add_typer(kernels.app, name="kernels")
-app.add_typer(report.app, name="report")
-app.add_typer(fuzz.app, name="fuzz")
+# Each word, the module that knows it, and its function there; or `app`, with words of its own.
+WORDS: Final = {
+    "run": ("run", "run"),
+    "bisect-step": ("bisect", "bisect_step"),
+    "prove": ("prove", "prove"),
+    "replay": ("replay", "replay"),
+    "restore": ("machine", "restore"),
+    "executor": ("machine", "executor"),
+    "topologies": ("machine", "topologies"),
+    "bench": ("machine", "bench"),
+    "selftests": ("selftests", "selftests"),
+    "abi": ("abi", "app"),
+    "rules": ("rules", "app"),
+    "kernels": ("kernels", "app"),
+    "report": ("report", "app"),
+    "fuzz": ("fuzz", "app"),
+}
+_HIDDEN: Final = {"executor"}
+
+
+def command(words: Iterable[str] = WORDS) -> typer.Typer:
+    """The command with these words. Only what they need is imported: all of it takes a second."""
+    app = typer.Typer(
+        name="vfiospec",
+        help="Conformance and fuzz suite for the Linux VFIO user ABI.\n\n"
+        "`vfiospec run` boots a kernel with emulated PCI devices and judges its VFIO drivers; "
+        "with --device it judges a device of this machine instead.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for word in words:
+        module, name = WORDS[word]
+        found = getattr(import_module(f"vfiospec.cli.{module}"), name)
+        if name == "app":
+            app.add_typer(found, name=word)
+        else:
+            app.command(word, hidden=word in _HIDDEN)(found)
+    return app
 
 
 def _version(value: bool) -> None:  # noqa: FBT001 -- typer calls it so
@@ -58,7 +64,6 @@ def _version(value: bool) -> None:  # noqa: FBT001 -- typer calls it so
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     *,
     version: Annotated[
@@ -72,7 +77,8 @@ def _root(
 def main() -> None:
     """Run the command; one clear line on stderr and exit code 2 for what cannot be done."""
     try:
-        app()
+        first = sys.argv[1] if sys.argv[1:] else ""
+        command([first] if first in WORDS else WORDS)()
     except (LabError, LayoutError, ResultsError, TranscriptError) as e:
         sys.stderr.write(f"vfiospec: {e}\n")
         sys.exit(2)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from vfiospec.cli import app as cli
 from vfiospec.cli import bisect
-from vfiospec.cli.app import app
 from vfiospec.lab import LabError
 from vfiospec.lab.build import builder
 from vfiospec.report.bisect import Answer, judge
@@ -97,7 +97,7 @@ def _tree(tmp_path: Path) -> Path:
 
 def step(tmp_path: Path, tree: Path, *words: str) -> Result:
     options = ["--kernel", str(tree), "--out", str(tmp_path / "out"), *words]
-    return CliRunner().invoke(app, ["bisect-step", "--test", ID, *options])
+    return CliRunner().invoke(cli.command(), ["bisect-step", "--test", ID, *options])
 
 
 @pytest.fixture(name="booted")
@@ -213,7 +213,7 @@ def test_a_mistake_of_ours_is_no_verdict(
 def test_what_is_asked_wrongly_ends_the_bisection(tree: Path, words: list[str], says: str) -> None:
     """Nothing was built: otherwise each commit would be skipped, or even be called bad."""
     kernel = [] if "--kernel" in words else ["--kernel", str(tree)]
-    done = CliRunner().invoke(app, ["bisect-step", *words, *kernel])
+    done = CliRunner().invoke(cli.command(), ["bisect-step", *words, *kernel])
     assert (done.exit_code, done.stdout) == (128, "")
     assert done.stderr.startswith("bisect-step: stop: ")
     assert says in done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from vfiospec.cli.app import app
+from vfiospec.cli import app as cli
 from vfiospec.results.model import ResultsError
 from vfiospec.tests import sample_run
 
@@ -35,7 +35,7 @@ def _run(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("name", "begin"), FORMATS.items())
 def test_each_format_is_a_command(run: Path, name: str, begin: str) -> None:
-    done = CliRunner().invoke(app, ["report", name, str(run)])
+    done = CliRunner().invoke(cli.command(), ["report", name, str(run)])
     assert done.exit_code == 0
     assert done.stdout.startswith(begin)
 
@@ -44,21 +44,21 @@ def test_each_format_is_a_command(run: Path, name: str, begin: str) -> None:
 def test_a_file_holds_what_stdout_would(run: Path, tmp_path: Path, name: str) -> None:
     out = tmp_path / "out"
     out.write_text("what was there before")
-    printed = CliRunner().invoke(app, ["report", name, str(run)])
-    written = CliRunner().invoke(app, ["report", name, str(run), "-o", str(out)])
+    printed = CliRunner().invoke(cli.command(), ["report", name, str(run)])
+    written = CliRunner().invoke(cli.command(), ["report", name, str(run), "-o", str(out)])
     assert (written.exit_code, written.stdout) == (0, "")
     assert out.read_bytes() == printed.stdout_bytes
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
 
 
 def test_lava_has_two_forms(run: Path) -> None:
-    done = CliRunner().invoke(app, ["report", "lava", str(run), "--form", "signals"])
+    done = CliRunner().invoke(cli.command(), ["report", "lava", str(run), "--form", "signals"])
     assert done.stdout.startswith("<LAVA_SIGNAL_TESTSET START device-info>\n")
 
 
 def test_a_place_that_cannot_be_written_is_one_line(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "none" / "out"
-    done = CliRunner().invoke(app, ["report", "tmt", str(run), "-o", str(out)])
+    done = CliRunner().invoke(cli.command(), ["report", "tmt", str(run), "-o", str(out)])
     assert isinstance(done.exception, ResultsError)
     assert str(done.exception) == f"{out} cannot be written: No such file or directory"
 

@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from vfiospec.cli.app import app
+from vfiospec.cli import app as cli
 
 ROOT = Path(__file__).parent.parent.parent
 CONTRIB = ROOT / "contrib"
@@ -98,7 +98,7 @@ def test_our_commands_take_the_options_that_are_given(name: str, words: list[str
     del name
     commands = [w for w in words[:2] if re.fullmatch(r"[a-z]+", w)]
     options = [w for w in words if w.startswith("-")]
-    text = CliRunner().invoke(app, [*commands, "--help"]).stdout
+    text = CliRunner().invoke(cli.command(), [*commands, "--help"]).stdout
     assert text
     for option in options:
         assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", text), option

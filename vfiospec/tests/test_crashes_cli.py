@@ -10,8 +10,8 @@ from typing import Any, Self
 import pytest
 from typer.testing import CliRunner, Result
 
+from vfiospec.cli import app as cli
 from vfiospec.cli import crashes
-from vfiospec.cli.app import app
 from vfiospec.device import ops as o
 from vfiospec.device.ops import AnyOp, Reply
 from vfiospec.device.transcript import Target, TranscriptDevice, TranscriptError, load, save
@@ -34,7 +34,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def fuzz(*words: object) -> Result:
-    return CliRunner().invoke(app, ["fuzz", *map(str, words)])
+    return CliRunner().invoke(cli.command(), ["fuzz", *map(str, words)])
 
 
 def test_a_reproducer_goes_to_stdout_or_to_a_file(file: Path, tmp_path: Path) -> None:

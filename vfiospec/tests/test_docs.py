@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import typer
 
+from vfiospec.cli import app as cli
 from vfiospec.cli import findings
-from vfiospec.cli.app import app
 from vfiospec.session.findings import load
 from vfiospec.tests.test_project import ROOT
 
@@ -26,6 +26,13 @@ def test_the_list_has_every_finding() -> None:
     known = load(ROOT / "suites" / "expectations")
     assert known
     assert [one.id for one in known if f"\n## {one.id}\n" not in findings.page()] == []
+
+
+def test_the_readme_shows_the_same_list() -> None:
+    rows = [line for line in findings.page().splitlines() if line.startswith("| [")]
+    shown = (ROOT / "README.md").read_text()
+    assert rows
+    assert [row for row in rows if row.replace("](#", "](docs/findings.md#") not in shown] == []
 
 
 @by_name
@@ -59,7 +66,7 @@ def commands(page: Path) -> Iterator[list[str]]:
 def test_every_command_that_is_shown_exists(page: Path) -> None:
     unknown = []
     for words in commands(page):
-        command, rest = typer.main.get_command(app), words[1:]
+        command, rest = typer.main.get_command(cli.command()), words[1:]
         while rest and (below := getattr(command, "commands", {})):
             several = rest[0].split("|")  # as in `report junit|ktap RUN`
             if not below.keys() >= {*several}:

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
-from vfiospec.cli.app import app
+from vfiospec.cli import app as cli
 from vfiospec.report.flaky import flakes
 from vfiospec.report.history import History
 from vfiospec.results.model import Header, Outcome, Record, ResultsError
@@ -208,7 +208,7 @@ def test_a_full_disk_takes_nothing_that_was_there(db: Path, tmp_path: Path) -> N
 
 
 def ask(*words: object) -> Result:
-    return CliRunner().invoke(app, ["report", *map(str, words)])
+    return CliRunner().invoke(cli.command(), ["report", *map(str, words)])
 
 
 def test_import_goes_on_after_what_is_no_run(db: Path, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from vfiospec.cli import app as cli
 from vfiospec.cli import building
-from vfiospec.cli.app import app
 from vfiospec.cli.building import Building, interrupts_raise, refresh
 from vfiospec.lab.build import builder, profiles
 from vfiospec.lab.build.profiles import Option, Profile
@@ -29,7 +29,7 @@ def _lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _built(tree: Path) -> Path:
-    done = CliRunner().invoke(app, ["kernels", "build", str(tree)])
+    done = CliRunner().invoke(cli.command(), ["kernels", "build", str(tree)])
     assert done.exit_code == 0, done.output
     return Path(done.stdout.splitlines()[-1])
 
@@ -50,22 +50,22 @@ def _outdated(tmp_path: Path) -> tuple[Path, Path]:
 def test_standard_output_is_the_path_alone(tmp_path: Path) -> None:
     """So that a script can hand it on."""
     tree = make_linux(tmp_path / "linux")
-    done = CliRunner().invoke(app, ["kernels", "build", str(tree)])
+    done = CliRunner().invoke(cli.command(), ["kernels", "build", str(tree)])
     assert Path(done.stdout.strip()).is_dir()
     assert "compiling linux-7.2.12-conformance-" in done.stderr
 
 
 def test_a_built_kernel_is_listed(tmp_path: Path) -> None:
     folder = _built(make_linux(tmp_path / "linux"))
-    text = CliRunner().invoke(app, ["kernels", "list"]).stdout
+    text = CliRunner().invoke(cli.command(), ["kernels", "list"]).stdout
     assert f"    {folder}\n        conformance of {tmp_path}/linux (linux-7.2.12), built " in text
 
 
 def test_prune_says_how_much_is_freed(tmp_path: Path) -> None:
     folder = _built(make_linux(tmp_path / "linux"))
-    assert "0 MiB freed" in CliRunner().invoke(app, ["kernels", "prune"]).stdout
+    assert "0 MiB freed" in CliRunner().invoke(cli.command(), ["kernels", "prune"]).stdout
     assert folder.is_dir()
-    CliRunner().invoke(app, ["kernels", "prune", "--all"])
+    CliRunner().invoke(cli.command(), ["kernels", "prune", "--all"])
     assert not folder.exists()
 
 

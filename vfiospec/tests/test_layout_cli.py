@@ -13,7 +13,7 @@ import pytest
 import zstandard
 from typer.testing import CliRunner, Result
 
-from vfiospec.cli.app import app
+from vfiospec.cli import app as cli
 from vfiospec.lab import LabError
 from vfiospec.layout import LayoutError
 from vfiospec.layout.headers import compiler
@@ -28,7 +28,7 @@ BREAK, HARMLESS_EDIT = BREAKS[0], HARMLESS[1]
 
 
 def vfiospec(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
+    return CliRunner().invoke(cli.command(), [str(word) for word in words])
 
 
 def refused(*words: object) -> str:
