@@ -158,9 +158,9 @@ static long allocate(struct memory *memory, size_t size, int kind, int fill, int
 
 static const char *path(const char *format, ...)
 {
-	static __thread char texts[4][512];
+	static __thread char texts[16][512]; /* one is used while others are made */
 	static __thread unsigned int next;
-	char *text = texts[next++ % 4];
+	char *text = texts[next++ % 16];
 	va_list arguments;
 
 	va_start(arguments, format);
