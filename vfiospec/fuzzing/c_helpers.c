@@ -246,6 +246,28 @@ static const char *cdev_of(const char *bdf)
 	return found;
 }
 
+/* The nth allocation or copy of one call fails, where the kernel can (CONFIG_FAULT_INJECTION). */
+static void fail_at(int nth)
+{
+	static __thread int control;
+	char text[16];
+	int size = snprintf(text, sizeof(text), "%d", nth);
+
+	if (!control)
+		control = open("/proc/thread-self/fail-nth", O_WRONLY | O_CLOEXEC);
+	while (pwrite(control, text, size, 0) < 0 && errno == EFAULT && !nth)
+		;
+}
+#define FAILING(nth, call)            \
+	({                            \
+		fail_at(nth);         \
+		long made_ = (call);  \
+		int error_ = errno;   \
+		fail_at(0);           \
+		errno = error_;       \
+		made_;                \
+	})
+
 static long write_file(const char *name, const void *data, size_t size)
 {
 	int fd = open(name, O_WRONLY | O_CLOEXEC);

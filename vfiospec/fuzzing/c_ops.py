@@ -31,6 +31,7 @@ class Writer(Arguments):
     def __init__(self, world: World, *, quiet: bool = False) -> None:
         super().__init__(world)
         self.quiet = quiet
+        self._fails_at = 0  # the point at which the operation that is written fails; 0: it need not
         self._write: dict[type[o.Op], _Way] = {
             o.Open: self._open, o.Close: self._close, o.Dup: self._dup, o.Ioctl: self._ioctl,
             o.Pread: self._pread, o.Pwrite: self._pwrite, o.Mmap: self._mmap,
@@ -39,7 +40,7 @@ class Writer(Arguments):
             o.Eventfd: self._eventfd, o.Poll: self._poll, o.ReadFile: self._read_file,
             o.WriteFile: self._write_file, o.ListDir: self._list_dir,
             o.ReadLink: self._read_link, o.Syscall: self._syscall, o.Rlimit: self._rlimit,
-            o.Drain: self._drain, o.Ioctl32: self._ioctl32,
+            o.Drain: self._drain, o.Ioctl32: self._ioctl32, o.FailNth: self._fail_nth,
         }  # fmt: skip
 
     def share(self, other: "Writer") -> None:
@@ -56,6 +57,8 @@ class Writer(Arguments):
 
     def call(self, name: str, expression: str) -> str:
         """A call whose answer is printed, or not."""
+        if self._fails_at:
+            expression = f"FAILING({self._fails_at}, {expression})"
         return (
             f"ignore({expression});"
             if self.quiet
@@ -71,6 +74,12 @@ class Writer(Arguments):
         if self.quiet or reply is None or reply.data is None or reply.data == before:
             return []
         return [f"show(arg, {min(len(reply.data), _SHOWN)});"]
+
+    def _fail_nth(self, op: o.FailNth, reply: Reply | None) -> Lines:
+        self._fails_at = op.nth
+        lines = self.write(op.op, reply)
+        self._fails_at = 0
+        return lines
 
     # -- files
 

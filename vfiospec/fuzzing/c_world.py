@@ -23,6 +23,8 @@ def walk(ops: Iterable[AnyOp]) -> Iterator[AnyOp]:
             yield from walk(op.ops)
         elif isinstance(op, o.Trace):
             yield from walk((*op.ops, *op.after))
+        elif isinstance(op, o.FailNth):
+            yield from walk((op.op,))
         elif isinstance(op, o.Race):
             for program in op.programs:
                 yield from walk(program)

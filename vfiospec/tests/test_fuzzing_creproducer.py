@@ -73,6 +73,8 @@ VFIO_OPS: list[AnyOp] = [
             (o.Pread(3, 4, CONFIG),)), 100),
     o.Dup(9, 3),
     o.Trace((o.Eventfd(50), o.Alloc(51, 4096), o.Ioctl(3, vfio.VFIO_DEVICE_RESET)), first=50),
+    o.FailNth(3, o.Ioctl(2, vfio.VFIO_GROUP_GET_DEVICE_FD, data=b"0000:00:14.0\0", out=12)),
+    o.FailNth(1, o.Mmap(13, 4096, 3, 1, 3, 0)),
     o.Close(3),
 ]  # fmt: skip
 
