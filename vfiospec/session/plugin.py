@@ -298,15 +298,10 @@ class SuitePlugin:
         return item.path.parent.name in self.options.require
 
     def _finding(self, judged: Judged) -> known.Deviation | None:
-        device = self.run.device(_spec(judged.item))
-        roles = device.roles if device else frozenset()
         own = {r.id for r in rules_of(judged.item)}
-        # What is known is of all ways, unless it names one.
-        names = {judged.id, judged.id.removesuffix(f".{way_of(judged.item)}")}
         those: list[known.Deviation] = [*self.findings, *self.issues.holding(*self._where())]
         for finding in those:
-            covered = any(finding.covers(n, self.run.version, roles) for n in names)
-            if not finding.concerns(own) or not covered:
+            if not finding.concerns(own) or not self._covers(finding, judged):
                 continue
             if judged.outcome == "passed":
                 if not finding.intermittent:
@@ -314,6 +309,13 @@ class SuitePlugin:
             elif finding.explains(judged.actual or judged.message or ""):
                 return finding
         return None
+
+    def _covers(self, finding: known.Deviation, judged: Judged) -> bool:
+        """Whether it speaks of this test: in all ways, unless it names one."""
+        device = self.run.device(_spec(judged.item))
+        roles = device.roles if device else frozenset()
+        names = {judged.id, judged.id.removesuffix(f".{way_of(judged.item)}")}
+        return any(finding.covers(name, self.run.version, roles) for name in names)
 
     def _where(self) -> tuple[tuple[int, int], str, model.Mode]:
         header = self.run.header
@@ -335,7 +337,6 @@ class SuitePlugin:
             monitor.taint = health.taint
             if not self._reported(judged, health):
                 raise Mismatch("a quiet kernel", health.trouble[0])
-            return
         if health.taint != monitor.taint:
             before, monitor.taint = monitor.taint, health.taint
             judged.broken.append(kernel.UNTAINTED.id)
@@ -349,16 +350,11 @@ class SuitePlugin:
 
     def _reported(self, judged: Judged, health: Health) -> bool:
         """Whether the kernel's only complaint is a known one, of a test that is fine otherwise."""
-        device = self.run.device(_spec(judged.item))
-        roles = device.roles if device else frozenset()
-        test = judged.id.removesuffix(f".{way_of(judged.item)}")
+        if judged.outcome != "passed":
+            return False
         for finding in self.findings:
-            covered = finding.covers(test, self.run.version, roles)
-            if (
-                covered
-                and judged.outcome == "passed"
-                and finding.tells_of(health.trouble, health.log)
-            ):
+            told = finding.tells_of(health.trouble, health.log)
+            if told and self._covers(finding, judged):
                 judged.outcome, judged.finding = "xfailed", finding.id
                 judged.message = f"{finding.id}: {health.trouble[0]}"
                 return True

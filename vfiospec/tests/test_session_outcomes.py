@@ -73,6 +73,12 @@ def test_reports_and_more(port):
     port.do(o.WriteFile("/log", b"BUG: more"))
 
 @checks(rules.ALIVE)
+def test_reports_and_spills(port):
+    port.do(o.WriteFile("/log", b"WARNING: two locks"))
+    port.do(o.WriteFile("/log", b"in f"))
+    port.do(o.ReadFile("/spill"))
+
+@checks(rules.ALIVE)
 def test_reports_and_fails(port):
     port.do(o.WriteFile("/log", b"WARNING: two locks"))
     port.do(o.WriteFile("/log", b"in f"))
@@ -131,6 +137,7 @@ EXPECTED = {
     "made_up.all.reports": "xfailed",
     "made_up.all.reports-of-another": "failed",
     "made_up.all.reports-and-more": "failed",
+    "made_up.all.reports-and-spills": "failed",
     "made_up.all.reports-and-fails": "failed",
     "made_up.all.taints": "failed",
     "made_up.all.spills": "failed",
@@ -224,7 +231,12 @@ def test_a_known_report_of_the_kernel_is_one_where_it_is_all_that_is_wrong(judge
     known = outcome(judged, "reports")
     assert (known.finding, known.message) == ("locks", "locks: WARNING: two locks")
     assert "kernel.quiet" in known.rules
-    for name in ("reports-of-another", "reports-and-more", "reports-and-fails"):
+    for name in (
+        "reports-of-another",
+        "reports-and-more",
+        "reports-and-spills",
+        "reports-and-fails",
+    ):
         assert outcome(judged, name).finding is None
 
 
