@@ -105,7 +105,7 @@ def read(folder: Path) -> Entry | None:
     """The record of a crash's folder; None if there is none that can be read."""
     try:
         return msgspec.json.decode((folder / RECORD).read_bytes(), type=Entry)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

@@ -44,7 +44,7 @@ class Memory:
             for line in lines.splitlines():
                 try:
                     trial = msgspec.json.decode(line, type=Trial)
-                except msgspec.DecodeError:
+                except (msgspec.DecodeError, UnicodeDecodeError):
                     continue
                 self.known[trial.program] = trial.title
 

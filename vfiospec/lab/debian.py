@@ -289,7 +289,7 @@ def _fetch(apt: Apt, suite: str, packages: list[str], progress: Progress) -> _Re
 def _recall(answer: Path) -> _Record | None:
     try:
         record = msgspec.json.decode(answer.read_bytes(), type=_Record)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
         return None
     return record if record.path().is_dir() else None
 

@@ -111,7 +111,7 @@ def _dump(tool: str, flags: list[str], path: str) -> list[_Type]:
     done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603
     try:
         return msgspec.json.decode(done.stdout, type=_Dump).types
-    except msgspec.DecodeError as e:
+    except (msgspec.DecodeError, UnicodeDecodeError) as e:
         said = (done.stderr or done.stdout).decode(errors="replace").strip() or "nothing"
         raise LayoutError(f"{path}: bpftool cannot read it: {said.splitlines()[-1]}") from e
 

@@ -96,7 +96,7 @@ def load(data: bytes) -> History:
     """Read it back. LayoutError if it is none."""
     try:
         history = msgspec.json.decode(data, type=History)
-    except (msgspec.DecodeError, RecursionError) as e:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
         raise LayoutError(f"not a history of layouts: {e}") from e
     count = len(history.versions)
     groups = (

@@ -69,7 +69,7 @@ def read_stats(folder: Path) -> Stats:
     """What a job said last; of one that has not spoken, that it is starting."""
     try:
         return msgspec.json.decode((folder / "stats.json").read_bytes(), type=Stats)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return Stats()
 
 

@@ -31,7 +31,7 @@ class Verdicts:
         """What a wrong kernel with these modules came to."""
         try:
             kept = msgspec.json.decode(self._path(kernel, modules).read_bytes(), type=WrongResult)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
         return kept if kept.verdict == "caught" else None
 

@@ -41,7 +41,7 @@ def read(folder: Path) -> Record | None:
     """The record of a build folder; None if it has none that can be read."""
     try:
         return msgspec.json.decode((folder / RECORD).read_bytes(), type=Record)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

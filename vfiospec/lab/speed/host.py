@@ -60,7 +60,7 @@ def _inside(kernel: Kernel, folder: Path) -> dict[str, float]:
         text = output(vm, _GUEST_DEADLINE)
         try:
             return msgspec.json.decode(text, type=dict[str, float])
-        except msgspec.DecodeError as e:
+        except (msgspec.DecodeError, UnicodeDecodeError) as e:
             raise LabError(f"the guest measured nothing:\n{vm.console_text()}") from e
 
 
