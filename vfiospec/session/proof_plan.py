@@ -88,8 +88,11 @@ class Index:
                 touched.add(wrong.id)
 
     def meets(self, wrong: Wrong, test: str) -> bool:
-        """Whether a test makes the call a wrong port is about."""
-        return wrong.id in self._touched.get(test, ())
+        """Whether a test makes the call a wrong port is about.
+
+        The one that a wrong port names does: alone, it also makes what is set up for several.
+        """
+        return test == wrong.test or wrong.id in self._touched.get(test, ())
 
 
 def own_tests(wrong: Wrong, items: Sequence[pytest.Item], index: Index) -> list[pytest.Item]:

@@ -12,6 +12,7 @@ from vfiospec.rules.model import Rule
 from vfiospec.session.marks import rules_of
 from vfiospec.session.outcome import Judged
 from vfiospec.session.proof_run import ProofRun
+from vfiospec.wrong.beyond import BEYOND
 
 
 def is_asserted(rule: str, passed: Sequence[pytest.Item]) -> bool:
@@ -65,6 +66,8 @@ def _of_rule(
 def _why(rule: Rule, results: Sequence[WrongResult], baseline: Mapping[str, Judged]) -> str:
     if rule.untested:
         return f"no test: {rule.untested}"
+    if rule.id in BEYOND:
+        return BEYOND[rule.id]
     missed = [r.id for r in results if r.rule == rule.id and r.verdict in ("missed", "lost")]
     if missed:
         return f"not seen by its tests: {', '.join(missed)}"

@@ -8,6 +8,7 @@ import struct
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from vfiospec.layout import LayoutError
@@ -140,6 +141,27 @@ def test_every_structure_of_a_kernel_becomes_a_class(history: History, kernel: s
     assert len(both) >= 40
     found = {name: differences(declared[name], abi.wide.structs[name]) for name in both}
     assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize("change", ["moved", "wider", "signed", "renamed", "added", "size"])
+def test_a_layout_that_is_not_ours_is_told(history: History, change: str) -> None:
+    """One field of one structure, or its size, that a kernel was compiled with otherwise."""
+    record = history.abi("7.3").wide.struct("vfio_irq_info")
+    count = record.members[-1]
+    changes: dict[str, dict[str, object]] = {
+        "moved": {"offset": count.offset + 4},
+        "wider": {"size": 8},
+        "signed": {"signed": True},
+        "renamed": {"name": "number"},
+    }
+    members = (*record.members[:-1], msgspec.structs.replace(count, **changes.get(change, {})))
+    if change == "added":
+        members += (msgspec.structs.replace(count, name="more", offset=record.size),)
+    size = record.size + 4 if change == "size" else record.size
+    altered = msgspec.structs.replace(record, members=members, size=size)
+    ours = declared_structs()["vfio_irq_info"]
+    assert differences(ours, record) == []
+    assert differences(ours, altered)
 
 
 def test_a_structure_that_is_not_there_is_named(sample: Abi) -> None:

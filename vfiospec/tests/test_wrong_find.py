@@ -74,14 +74,14 @@ def test_calls_on_the_untouched_kernel_say_which_wrong_ports_a_test_meets() -> N
 
     wrongs = [
         wrong("any"), wrong("third", nth=3), wrong("refused", answered="EIO"),
-        wrong("elsewhere", where={"region": 6}),
+        wrong("elsewhere", where={"region": 6}), wrong("named", nth=9, test="t"),
     ]  # fmt: skip
     index = Index(wrongs)
     index.start("t")
     op = o.Pread(3, 4, 7 << 40)
     for _ in range(2):
         index.see(_seen(op), op, Reply(4, 0, bytes(4)))
-    assert {w.id for w in wrongs if index.meets(w, "t")} == {"any"}
+    assert {w.id for w in wrongs if index.meets(w, "t")} == {"any", "named"}
     index.see(_seen(op), op, Reply(-1, errno.EIO))
-    assert {w.id for w in wrongs if index.meets(w, "t")} == {"any", "third", "refused"}
+    assert {w.id for w in wrongs if index.meets(w, "t")} == {"any", "third", "refused", "named"}
     assert not any(index.meets(w, "another") for w in wrongs)

@@ -16,7 +16,9 @@ from vfiospec.device.files import EventFd, File, Memory
 from vfiospec.device.ops import AnyOp, Reply
 from vfiospec.device.port import ForkedPort, Port
 from vfiospec.device.ports import LocalPort, hello_of_this_process
+from vfiospec.rules import all_rules
 from vfiospec.wrong import model
+from vfiospec.wrong.beyond import BEYOND
 from vfiospec.wrong.model import Change, Wrong, WrongError, fits
 from vfiospec.wrong.port import StuckError, WrongPort
 from vfiospec.wrong.seen import Things
@@ -217,3 +219,10 @@ def test_data_that_says_something_impossible_is_an_error(
     (tmp_path / "a.toml").write_text(model_text)
     with pytest.raises(WrongError, match=why):
         model.load(tmp_path)
+
+
+def test_what_no_wrong_port_can_break_has_none() -> None:
+    """Each is a rule that is asserted, and has a reason."""
+    rules = all_rules()
+    assert all(not rules[rule].untested and why for rule, why in BEYOND.items())
+    assert not BEYOND.keys() & {wrong.rule for wrong in model.load()}
