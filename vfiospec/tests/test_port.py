@@ -274,6 +274,17 @@ def test_a_race_counts_every_answer(port: Port) -> None:
     assert port.do(o.Pread(1, 8)).value == 100
 
 
+def test_each_thread_of_a_race_makes_handles_of_its_own(port: Port) -> None:
+    """Far apart, so that whoever keeps them has to make room while others look theirs up."""
+    programs = []
+    for first in range(1, 9):
+        ids = [256 * (8 * i + first) for i in range(40)]
+        programs.append(tuple(op for at in ids for op in (o.Eventfd(at), o.Close(at))))
+    values = port.do(o.Race(tuple(programs), 20)).values
+    assert set(values[3::5]) == {0}
+    assert sum(values[4::5]) == 20 * sum(map(len, programs))
+
+
 def test_limits_of_the_process(port: Port) -> None:
     port.do(o.Fork(1))  # the limit must not outlive the test in this process
     child = ForkedPort(port, 1)

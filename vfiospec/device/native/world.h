@@ -11,6 +11,7 @@
 #define PROTOCOL 1
 #define FRAME_MAX (16u << 20)
 #define CANARY 256         // bytes watched on each side of a buffer handed to the kernel
+#define HANDLES (1u << 20) // ids there are
 #define SCRATCH (1u << 20) // the largest inline buffer of one operation
 
 enum kind { UNSET, FD, MAPPING, PROCESS };
