@@ -9,6 +9,8 @@ from vfiospec.device import ops as o
 from vfiospec.device.port import Port
 
 TAINTED = "/proc/sys/kernel/tainted"
+LOCKDEP = "/proc/lockdep_stats"
+_LOCKS_UNWATCHED = re.compile(rb"^ debug_locks: +0$", re.MULTILINE)
 _TROUBLE = re.compile(
     r"^(BUG:|WARNING:|INFO: task .* blocked|(rcu: )?INFO: rcu|INFO: possible|"
     r"INFO: trying to register|"
@@ -72,6 +74,13 @@ class HealthMonitor:
         taint, *drained = self._port.run(ops)
         del self._port.steps[steps:]
         return read_log(drained[0].bytes if drained else b"", self._read_taint(taint.bytes))
+
+    def locks_unwatched(self) -> bool:
+        """Whether lockdep has switched itself off, as it does with its first report."""
+        steps = len(self._port.steps)
+        stats = self._port.do(o.ReadFile(LOCKDEP)).bytes
+        del self._port.steps[steps:]
+        return _LOCKS_UNWATCHED.search(stats) is not None
 
 
 def read_log(text: bytes, taint: int = 0) -> Health:

@@ -335,6 +335,8 @@ class SuitePlugin:
         if health.trouble:
             judged.broken.append(kernel.QUIET.id)
             monitor.taint = health.taint
+            if monitor.locks_unwatched():
+                self.run.spoil("a report of lockdep, which watches no more")
             if not self._reported(judged, health):
                 raise Mismatch("a quiet kernel", health.trouble[0])
         if health.taint != monitor.taint:

@@ -7,7 +7,7 @@ import pytest
 
 from vfiospec.device import ops as o
 from vfiospec.device.ops import AnyOp, FixupKind, Reply
-from vfiospec.session.health import TAINTED, Health, HealthMonitor
+from vfiospec.session.health import LOCKDEP, TAINTED, Health, HealthMonitor
 from vfiospec.tests.made_up_port import MadeUpPort
 
 TROUBLE = [
@@ -167,6 +167,31 @@ def test_a_kernel_that_hides_its_log_is_watched_by_taint() -> None:
 def test_a_kernel_without_taint_has_none() -> None:
     port = MadeUpPort(lambda _: Reply(-1, ENOENT))
     assert HealthMonitor(port).taint == 0
+
+
+@pytest.mark.parametrize(
+    ("stats", "unwatched"),
+    [
+        (b" lock-classes:  1290 [max: 8192]\n debug_locks:                             0\n", True),
+        (b" lock-classes:  1290 [max: 8192]\n debug_locks:                             1\n", False),
+        (
+            b" hardirq on events:              10\n debug_locks:                            10\n",
+            False,
+        ),
+        (None, False),
+    ],
+    ids=["off", "on", "another-number", "without-lockdep"],
+)
+def test_lockdep_that_is_off(stats: bytes | None, unwatched: bool) -> None:  # noqa: FBT001
+    def answer(op: AnyOp) -> Reply:
+        told = stats if op == o.ReadFile(LOCKDEP) else None
+        return Reply(-1, ENOENT) if told is None else Reply(len(told), 0, told)
+
+    port = MadeUpPort(answer)
+    monitor = HealthMonitor(port)
+    port.steps.clear()
+    assert monitor.locks_unwatched() is unwatched
+    assert port.steps == []
 
 
 def test_a_look_leaves_no_trace_in_the_transcript() -> None:
