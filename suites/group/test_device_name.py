@@ -81,6 +81,15 @@ def refused(group: Group, name: str | bytes, errno: int) -> None:
     expect.refused(call, errno)
 
 
+def given(group: Group, name: str) -> None:
+    """An fd of the device for this name."""
+    call, device = group.try_get_device_fd(name)
+    expect.holds(device is not None, "an fd", str(call))
+    assert device is not None
+    with device:
+        expect.accepted(device.try_get_info())
+
+
 @checks(rules.FD)
 @devices()
 def test_its_own_name_gives_it(assigned: Assigned, spec: BenchDevice, pci: PciDevice) -> None:
@@ -119,8 +128,7 @@ def test_devices_of_other_groups_are_refused(
 @pytest.mark.parametrize("count", [1, 2, 100], ids="spaces-{}".format)
 def test_spaces_behind_it_change_nothing(ready: Group, subject: BenchDevice, count: int) -> None:
     """Where options would be."""
-    with ready.get_device_fd(subject.bdf + " " * count) as device:
-        expect.accepted(device.try_get_info())
+    given(ready, subject.bdf + " " * count)
 
 
 @checks(rules.FD_OPTION)
@@ -174,8 +182,7 @@ def test_a_name_as_long_as_a_page_is_read(
     ready: Group, subject: BenchDevice, page: int, short: int
 ) -> None:
     """With its NUL it has just the size of a page, or less."""
-    with ready.get_device_fd(subject.bdf.ljust(page - short)) as device:
-        expect.accepted(device.try_get_info())
+    given(ready, subject.bdf.ljust(page - short))
 
 
 @checks(rules.FD_NAME_LENGTH)

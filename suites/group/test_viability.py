@@ -129,27 +129,35 @@ def test_a_sibling_that_comes_back_can_be_had(
         expect.accepted(device.try_get_info())
 
 
+def bound(rebind: Rebind, bdf: str) -> str:
+    """What came of giving the device to a host driver: "bound", or the name of an errno."""
+    try:
+        rebind(bdf, HOST)
+    except OSError as e:
+        return errno.errorcode.get(e.errno or 0, str(e))
+    return "bound"
+
+
 @checks(rules.BIND_AFTERWARDS, rules.STATUS_NOT_VIABLE)
 def test_a_group_that_left_its_container_is_anybodys(
-    rebind: Rebind, siblings: Pair, ready: Group, promised: Callable[[Rule], int]
+    rebind: Rebind,
+    siblings: Pair,
+    sysfs: PortSysfs,
+    ready: Group,
+    promised: Callable[[Rule], int],
 ) -> None:
-    """A host driver takes the sibling, and lets go of it."""
+    """A host driver takes the sibling, and the group is not viable then."""
     with ready.get_device_fd(siblings[0].bdf):
         rebind(siblings[1].bdf, None)
     expect.accepted(ready.try_unset_container())
-    rebind(siblings[1].bdf, HOST)
+    expect.equal(f"bind to {HOST}", bound(rebind, siblings[1].bdf), "bound")
+    expect.equal("driver", driver_of(sysfs, siblings[1].bdf), HOST)
     expect.equal("status", ready.get_status(), promised(rules.STATUS_NOT_VIABLE))
 
 
 def refuses(rebind: Rebind, bdf: str, expected: int) -> None:
     """A host driver is not given the device."""
-    try:
-        rebind(bdf, HOST)
-    except OSError as e:
-        got = errno.errorcode.get(e.errno or 0, str(e))
-    else:
-        got = "bound"
-    expect.equal(f"bind to {HOST}", got, errno.errorcode[expected])
+    expect.equal(f"bind to {HOST}", bound(rebind, bdf), errno.errorcode[expected])
 
 
 @checks(rules.BIND_WHILE_OWNED)

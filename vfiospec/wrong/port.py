@@ -40,6 +40,7 @@ class WrongPort(Port):
         self.struck = 0  # how often the wrong one did its work
         self._matched = 0
         self._made = 0
+        self._in_child = False
         self._things = Things()
         self._unused = real._unused  # noqa: SLF001 -- one numbering for both
 
@@ -94,9 +95,17 @@ class WrongPort(Port):
 
     def _one(self, op: AnyOp, make: Exchange) -> Reply:
         if isinstance(op, o.In):
-            parts = self._through(op.ops, lambda ops: make([o.In(op.process, tuple(ops))])[0].parts)
+            self._in_child = True
+            try:
+                parts = self._through(
+                    op.ops, lambda ops: make([o.In(op.process, tuple(ops))])[0].parts
+                )
+            finally:
+                self._in_child = False
             return Reply(parts=tuple(parts))
         seen = self._things.see(op)
+        if self._in_child:
+            seen.fields["in"] = "process"
         wrong = self.wrong
         if wrong is None or not self._is_meant(wrong, seen):
             (reply,) = make([op])

@@ -19,7 +19,7 @@ REGION_SHIFT = 40  # vfio-pci's layout of the device fd: rule region-info.offset
 _OFFSET = (1 << REGION_SHIFT) - 1
 _PAYLOAD = 16  # bytes behind a structure that still are a field
 _ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
-_NUMBERED = re.compile(r"(/dev/vfio/(?:noiommu-)?|/iommu_groups/|/devices/vfio)\d+")
+_NUMBERED = re.compile(r"(/dev/vfio/(?:noiommu-)?|/iommu_groups/|/devices/vfio|/fdinfo/)\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +105,11 @@ class Things:
             fields["request"] = op.request
         if isinstance(op, o.Ioctl32):
             fields["bits"] = 32
+        if op.at is not None:
+            fields["at"] = self.of(op.at.handle).kind
         if data is None:
             if op.at is None:
                 fields["value"] = op.value
-            else:
-                fields["at"] = self.of(op.at.handle).kind
         elif struct is not None:
             fields |= _fields(name, of.kind, op.request, data)
         elif len(data) == 4:  # noqa: PLR2004 -- a number behind a pointer
