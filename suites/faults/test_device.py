@@ -115,7 +115,7 @@ def test_mmap(sweep: Sweep, opened: Device) -> None:
     sweep(rules.MMAP, attempt, undo)
 
 
-@checks(rules.ACCESS)
+@checks(rules.ACCESS, rules.FIRST_ACCESS)
 @devices("irq-stimulus", without=("grouped",))
 @pytest.mark.parametrize("index", [0, vfio.VFIO_PCI_CONFIG_REGION_INDEX], ids=["bar", "config"])
 def test_read(sweep: Sweep, opened: Device, pci: PciDevice, index: int) -> None:
@@ -127,4 +127,5 @@ def test_read(sweep: Sweep, opened: Device, pci: PciDevice, index: int) -> None:
         rules.ACCESS,
         lambda port: Region(Device(port, opened.handle), index, info).try_read(0, 8),
         nothing,
+        also=(rules.FIRST_ACCESS,) if index == 0 else (),
     )

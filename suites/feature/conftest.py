@@ -90,6 +90,13 @@ def event(port: Port) -> Iterator[EventFd]:
 
 
 @pytest.fixture
+def waker(port: Port) -> Iterator[EventFd]:
+    """An eventfd for what wakes a device."""
+    with EventFd.create(port) as made:
+        yield made
+
+
+@pytest.fixture
 def paged_bar(pci: PciDevice, page: int) -> int:
     """A memory BAR of a page or more, which can be mapped."""
     for index, bar in enumerate(pci.bars[:6]):

@@ -25,6 +25,9 @@ from vfiospec.session.marks import checks, devices
 Promised = Callable[[Rule], int]
 ENTRY = feature.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY | feature.VFIO_DEVICE_FEATURE_SET
 EXIT = feature.VFIO_DEVICE_FEATURE_LOW_POWER_EXIT | feature.VFIO_DEVICE_FEATURE_SET
+WITH_WAKEUP = (
+    feature.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP | feature.VFIO_DEVICE_FEATURE_SET
+)
 BOOL = vfio.VFIO_IRQ_SET_DATA_NONE
 INTX = vfio.VFIO_PCI_INTX_IRQ_INDEX
 STATUS = slice(regs.PCI_STATUS, regs.PCI_STATUS + 2)
@@ -181,3 +184,27 @@ def test_intx(
     finally:
         edu.acknowledge()
         set_intx(sleeper, vfio.VFIO_IRQ_SET_ACTION_TRIGGER, count=0)
+
+
+@checks(rules.INTX)
+@devices("irq-stimulus")
+def test_intx_of_one_that_was_woken(
+    sleeper: Device, port: Port, spec: BenchDevice, event: EventFd, waker: EventFd
+) -> None:
+    """By an access, which ends the low power: the next interrupt arrives all the same."""
+    edu = Edu(sleeper)
+    edu.acknowledge()
+    set_intx(sleeper, vfio.VFIO_IRQ_SET_ACTION_TRIGGER, event)
+    wakeup = feature.vfio_device_low_power_entry_with_wakeup().pack()
+    try:
+        fixups = (waker.fixup(feature.FEATURE_MIN),)
+        expect.accepted(sleeper.try_feature(WITH_WAKEUP, wakeup, fixups=fixups))
+        asleep(port, spec)
+        edu.raise_interrupt()
+        expect.equal("woken", waker.count(), 1)
+        expect.equal("signalled", event.wait(5000), True)
+        expect.equal("count of the eventfd", event.count(), 1)
+    finally:
+        edu.acknowledge()
+        set_intx(sleeper, vfio.VFIO_IRQ_SET_ACTION_TRIGGER, count=0)
+        sleeper.try_feature(EXIT)

@@ -6,6 +6,7 @@ import pytest
 from vfiospec import expect
 from vfiospec.abi import pci, vfio
 from vfiospec.device.device import Device
+from vfiospec.device.edu import Edu
 from vfiospec.device.files import EventFd
 from vfiospec.device.group import Assigned
 from vfiospec.device.info import snapshot
@@ -86,6 +87,20 @@ def test_virtual_configuration_ends_with_the_last_close(own: Assigned, spec: Ben
     with own.open(spec.bdf) as device:
         after = [device.read_config(offset, size) for offset, size in registers]
         expect.equal("interrupt line and first BAR", after, before)
+
+
+@checks(rules.CLEAN_REOPEN)
+@devices("irq-stimulus")
+def test_intx_is_held_back_for_its_user_only(own: Assigned, port: Port, spec: BenchDevice) -> None:
+    """The next one has INTx, without a word to the command register."""
+    with own.open(spec.bdf) as device:
+        Edu(device).hold_back(disable=True)
+    with EventFd.create(port) as event, own.open(spec.bdf) as device:
+        expect.equal("Interrupt Disable of the next", Edu(device).is_held_back(), False)
+        intx = INDEXES["intx"]
+        expect.accepted(device.try_set_irqs(intx, SET, 0, 1, eventfds=(event,)))
+        expect.accepted(device.try_set_irqs(intx, FIRE, 0, 1))
+        expect.equal("signals", event.count(), 1)
 
 
 @checks(rules.CLEAN_REOPEN)

@@ -6,7 +6,7 @@ That the kernel stays quiet is asserted after every test of the suites.
 
 import errno
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
@@ -18,10 +18,14 @@ from vfiospec.device.device import Device
 from vfiospec.device.files import EventFd, Memory
 from vfiospec.device.group import Assigned
 from vfiospec.device.port import Port
+from vfiospec.device.scratch import decode_memory
 from vfiospec.lab.bench import BenchDevice
 from vfiospec.rules import lifetime as rules
+from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks, devices
 
+Promised = Callable[[Rule], int]
+OPENS = 8
 ROUNDS = 60
 OK = 0
 SIGBUS = -100 - signal.SIGBUS
@@ -32,9 +36,15 @@ REQ, INTX = vfio.VFIO_PCI_REQ_IRQ_INDEX, vfio.VFIO_PCI_INTX_IRQ_INDEX
 IOVA = 0x200000
 
 
-def race(port: Port, programs: Sequence[Sequence[o.AnyOp]], allowed: Sequence[set[int]]) -> None:
+def race(
+    port: Port,
+    programs: Sequence[Sequence[o.AnyOp]],
+    allowed: Sequence[set[int]],
+    *,
+    rounds: int = ROUNDS,
+) -> None:
     """Run the programs at once; each operation of a program gives only these errnos."""
-    values = port.do(o.Race(tuple(tuple(p) for p in programs), ROUNDS)).values
+    values = port.do(o.Race(tuple(tuple(p) for p in programs), rounds)).values
     for at in range(0, len(values), 5):
         program, operation, ret, number, count = values[at : at + 5]
         expect.holds(
@@ -44,7 +54,7 @@ def race(port: Port, programs: Sequence[Sequence[o.AnyOp]], allowed: Sequence[se
             f"{count} times",
         )
     total = sum(values[at + 4] for at in range(0, len(values), 5))
-    expect.equal("operations made", total, ROUNDS * sum(map(len, programs)))
+    expect.equal("operations made", total, rounds * sum(map(len, programs)))
 
 
 def names(numbers: Iterable[int]) -> str:
@@ -163,6 +173,7 @@ def test_a_device_reset_under_reads(device: Device, port: Port) -> None:
         device.handle, vfio.VFIO_DEVICE_GET_INFO, 0,
         vfio.vfio_device_info(vfio.DEVICE_INFO_MIN).pack(),
     )  # fmt: skip
+    expect.accepted(bar.try_read(0, 4), 4)  # of first reads at once there is another test
     values = port.do(o.Race(((reset,), (read, info), (read,)), 3)).values
     answers = {(values[i], values[i + 3]) for i in range(0, len(values), 5)}
     expect.equal("answers", answers, {(0, OK), (1, OK), (2, OK)})
@@ -185,3 +196,22 @@ def test_a_device_opened_and_closed(
     race(port, programs, [{OK}] * threads)
     with assigned.open(spec.bdf) as device:
         device.get_info()
+
+
+@checks(rules.FIRST_READS)
+@devices("irq-stimulus")
+def test_first_reads_of_a_bar(
+    closed: int, port: Port, spec: BenchDevice, promised: Promised
+) -> None:
+    """One after another each succeeds; at once, those that are not the first may not."""
+    own = Assigned(port, closed)
+    allowed = {OK, promised(rules.FIRST_READS)}
+    try:
+        for _ in range(OPENS):
+            with own.open(spec.bdf) as device:
+                decode_memory(device)
+                read = o.Pread(device.handle, 4, int(device.region(0).info.offset))
+                race(port, [[read]] * 4, [allowed] * 4, rounds=1)
+                expect.accepted(device.region(0).try_read(0, 4), 4)
+    finally:
+        own.close()

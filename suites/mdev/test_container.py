@@ -170,7 +170,7 @@ def test_alone(port: Port, alone: Assigned, buffer: Memory, page: int) -> None:
     ):  # fmt: skip
         expect.holds(info.capability(cap) is not None, f"capability {cap}", "it is missing")
     before, left = locked_bytes(port), container.available()
-    addresses = (0, 0xFEE00000, IOVA, 1 << 60, (1 << 64) - PAGES * page)
+    addresses = (0, 0xFEE00000, IOVA, 1 << 60, (1 << 64) - 2 * PAGES * page)
     for iova in addresses:
         container.map(buffer, iova, PAGES * page)
     expect.equal("mappings left", container.available(), left - len(addresses))
@@ -178,6 +178,18 @@ def test_alone(port: Port, alone: Assigned, buffer: Memory, page: int) -> None:
     for iova in addresses:
         expect.equal(f"bytes at {iova:#x}", container.unmapped(iova, PAGES * page), PAGES * page)
     expect.equal("mappings left", container.available(), left)
+
+
+@checks(rules.NO_RANGES)
+def test_the_end_of_the_address_space(alone: Assigned, buffer: Memory, page: int) -> None:
+    """The last pages there are can be mapped too, and unmapped."""
+    container, iova = alone.container, (1 << 64) - PAGES * page
+    container.map(buffer, iova, PAGES * page)
+    try:
+        unmapped = container.unmapped(iova, PAGES * page)
+        expect.equal("bytes unmapped at the end", unmapped, PAGES * page)
+    finally:
+        container.try_unmap(0, 0, iommu.VFIO_DMA_UNMAP_FLAG_ALL)
 
 
 @checks(rules.CLEAN)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Calls that run out of memory, or whose caller's memory is gone: told so, and nothing is left."""
 
-from errno import EFAULT, ENOMEM, ENOSPC
+from errno import EBUSY, EFAULT, ENOMEM, ENOSPC
 
-from vfiospec.rules.model import PCI_CORE, Rule, Source, Strength, rule
+from vfiospec.rules.model import PCI_CORE, Answer, Rule, Source, Strength, rule
 
 _INJECTION = Source(
     "Documentation/fault-injection/fault-injection.rst",
@@ -184,4 +184,17 @@ ACCESS = _fails(
     "A read or a write of a region",
     Source("drivers/vfio/pci/vfio_pci_rdwr.c", "vfio_pci_bar_rw"),
     Source("drivers/vfio/pci/vfio_pci_config.c", "vfio_pci_config_rw_single"),
+)
+
+FIRST_ACCESS = rule(
+    "faults.first-access",
+    "An access to a BAR that runs out of memory is ENOMEM. Before 7.2 the first one takes the BAR, "
+    "and is EBUSY then.",
+    Strength.ENFORCED,
+    Source("drivers/vfio/pci/vfio_pci_rdwr.c", "vfio_pci_core_setup_barmap"),
+    Source(PCI_CORE, "vfio_pci_core_map_bars"),
+    answer=(
+        Answer(EBUSY, "<7.2", "pci_request_selected_regions says so whatever went wrong"),
+        Answer(ENOMEM, ">=7.2", "a BAR is taken when the device is opened"),
+    ),
 )

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What lives how long: open files, processes, threads."""
 
-from vfiospec.rules.model import PCI_CORE, Source, Strength, rule
+from errno import EBUSY
+
+from vfiospec.rules.model import PCI_CORE, Answer, Source, Strength, rule
 
 _ENABLE = Source(PCI_CORE, "vfio_pci_core_enable")
 _DISABLE = Source(PCI_CORE, "vfio_pci_core_disable")
@@ -57,4 +59,16 @@ THREADS = rule(
     "device that works.",
     Strength.ENFORCED,
     Source(PCI_CORE, "vfio_pci_core_ioctl"),
+)
+
+FIRST_READS = rule(
+    "lifetime.first-reads",
+    "First reads of a BAR on several threads each succeed.",
+    Strength.ENFORCED,
+    Source(PCI_CORE, "vfio_pci_core_map_bars"),
+    Source("drivers/vfio/pci/vfio_pci_rdwr.c", "vfio_pci_core_setup_barmap"),
+    answer=(
+        Answer(EBUSY, "<7.2", "the first read takes the BAR, and who comes meanwhile finds it so"),
+        Answer(0, ">=7.2", "a BAR is taken when the device is opened"),
+    ),
 )

@@ -20,7 +20,7 @@ from vfiospec.abi.vfio_feature import (
     VFIO_MIGRATION_PRE_COPY,
     VFIO_MIGRATION_STOP_COPY,
 )
-from vfiospec.rules.model import HEADER, Source, Strength, rule
+from vfiospec.rules.model import HEADER, Answer, Source, Strength, rule
 
 MAIN = "drivers/vfio/vfio_main.c"
 SAMPLE = "samples/vfio-mdev/mtty.c"
@@ -41,6 +41,18 @@ PRESENT = rule(
     Strength.DOCUMENTED,
     Source(HEADER, "VFIO_DEVICE_FEATURE", quote="Probing a feature will return success"),
     _CHECK,
+)
+
+PRECOPY_V2 = rule(
+    "migration.precopy-info-v2",
+    "MIG_PRECOPY_INFOv2 is a feature of every device with pre-copy, and of none where the kernel "
+    "does not know it.",
+    Strength.ENFORCED,
+    Source(HEADER, "VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2"),
+    answer=(
+        Answer(ENOTTY, "<7.2", "came with 7.2"),
+        Answer(0, ">=7.2", "has it"),
+    ),
 )
 
 OPERATION = rule(

@@ -222,4 +222,19 @@ DIFFERENCES: Final[tuple[Difference, ...]] = (
         "A container's model is set once; of an iommufd it only says how parts are unmapped.",
         Source(_COMPAT, "iommufd_vfio_set_iommu"),
     ),
+    *(
+        Difference(
+            rule,
+            question,
+            (*_all("EINVAL", TYPE1, TYPE1V2), *_all("EOVERFLOW", *_COMPAT_WAYS, IOMMUFD)),
+            "Until 6.18 type1 found sums that wrap by comparing them, and had no errno for it.",
+            Source(_TYPE1, "vfio_dma_do_map"),
+            kernels="<6.18",
+        )
+        for rule, question in (
+            (ways.MAP, "map that wraps around"),
+            (ways.MAP, "map of memory that wraps around"),
+            (ways.UNMAP, "unmap what wraps around"),
+        )
+    ),
 )
