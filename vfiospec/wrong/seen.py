@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from vfiospec.abi import vfio_iommu as iommu
+from vfiospec.abi.base import AbiStruct
 from vfiospec.abi.ioctl import IOCTLS
 from vfiospec.device import ops as o
 from vfiospec.device.ops import AnyOp, Reply
@@ -18,6 +20,15 @@ Fields = dict[str, int | str]
 REGION_SHIFT = 40  # vfio-pci's layout of the device fd: rule region-info.offset-layout
 _OFFSET = (1 << REGION_SHIFT) - 1
 _PAYLOAD = 16  # bytes behind a structure that still are a field
+_RANGE = iommu.vfio_iommu_type1_dirty_bitmap_get
+# Longer ones by name: what is behind a structure, and where, with what their fields are called
+_BEHIND: dict[str, tuple[tuple[str, int, type[AbiStruct]], ...]] = {
+    "VFIO_IOMMU_DIRTY_PAGES": (
+        ("range", 0, _RANGE),
+        ("bitmap", _RANGE.offset_of("bitmap"), iommu.vfio_bitmap),
+    ),
+    "VFIO_IOMMU_UNMAP_DMA": (("bitmap", 0, iommu.vfio_bitmap),),
+}
 _ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _NUMBERED = re.compile(r"(/dev/vfio/(?:noiommu-)?|/iommu_groups/|/devices/vfio|/fdinfo/)\d+")
 
@@ -205,7 +216,15 @@ def _fields(name: str, kind: str, request: int, data: bytes) -> Fields:
     payload = data[struct.sizeof() :]
     if 0 < len(payload) <= _PAYLOAD:
         fields["payload"] = payload.hex()
+    for prefix, at, behind in _BEHIND.get(name, ()):
+        if at + behind.sizeof() <= len(payload):
+            fields |= _numbers(prefix, behind.unpack(payload[at:]))
     return fields
+
+
+def _numbers(prefix: str, struct: AbiStruct) -> Fields:
+    values = {m.name: getattr(struct, m.name) for m in struct.members()}
+    return {f"{prefix}_{k}": v for k, v in values.items() if isinstance(v, int)}
 
 
 def _kind_of(path: str) -> str:
