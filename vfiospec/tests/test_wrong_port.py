@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from vfiospec.abi import vfio
+from vfiospec.abi import vfio_iommu as iommu
 from vfiospec.device import ops as o
 from vfiospec.device.files import EventFd, File, Memory
 from vfiospec.device.ops import AnyOp, Reply
@@ -181,6 +182,29 @@ def test_calls_are_named_without_what_differs_between_machines() -> None:
     assert sysfs.fields["path"] == "/sys/bus/pci/devices/*/iommu_group"
     assert sysfs.bdf == "0000:00:14.0"
     assert things.see(o.Open(1, "/dev/vfio/12")).fields["path"] == "/dev/vfio/*"
+    told = things.see(o.ReadFile("/proc/self/fdinfo/31", 80))
+    assert told.fields["path"] == "/proc/self/fdinfo/*"
+
+
+def test_what_lies_behind_dirty_pages_has_fields_too() -> None:
+    things = Things()
+    things.note(o.Open(1, "/dev/vfio/vfio"), Reply(3))
+    head = iommu.vfio_iommu_type1_dirty_bitmap(48, iommu.VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP)
+    behind = iommu.vfio_iommu_type1_dirty_bitmap_get(0x1000, 0x2000)
+    call = o.Ioctl(1, iommu.VFIO_IOMMU_DIRTY_PAGES, 0, head.pack() + behind.pack())
+    fields = things.see(call).fields
+    assert (fields["range_iova"], fields["range_size"]) == (0x1000, 0x2000)
+    assert fields["bitmap_size"] == 0
+    assert "range_iova" not in things.see(o.Ioctl(1, call.request, 0, head.pack())).fields
+
+
+def test_calls_of_a_second_process_can_be_told_apart(port: WrongPort) -> None:
+    port.do(o.Fork(1))
+    child = ForkedPort(port, 1)
+    port.wrong = _wrong("eventfd", Change(errno="EMFILE"), where={"in": "process"})
+    assert child.do(o.Eventfd(2)).errno == errno.EMFILE
+    assert port.do(o.Eventfd(3)).ok
+    child.close()
 
 
 @pytest.mark.parametrize(
