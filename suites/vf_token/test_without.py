@@ -9,6 +9,7 @@ import pytest
 
 from vfiospec import expect
 from vfiospec.abi import pci as regs
+from vfiospec.device import ops as o
 from vfiospec.device.device import Device
 from vfiospec.device.group import Assigned
 from vfiospec.device.observe import suspends
@@ -23,6 +24,7 @@ from vfiospec.session.marks import checks, devices
 Promised = Callable[[Rule], int]
 TOKEN = UUID("bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3")
 DRIVER = "/sys/bus/pci/drivers/vfio-pci"
+STUB = "/sys/bus/pci/drivers/pci-pf-stub"
 ENABLE = "/sys/module/vfio_pci/parameters/enable_sriov"
 
 
@@ -122,3 +124,44 @@ def test_vfs_go_with_the_driver(closed: int, allowed: str, port: Port, sysfs: Po
     group = Assigned(port, closed)
     group.open(allowed).close()
     group.close()
+
+
+@pytest.fixture
+def foreign(closed: int, port: Port, sysfs: PortSysfs, spec: BenchDevice) -> Iterator[str]:
+    """The address of a VF, which vfio-pci has, of a PF that it has not."""
+    del closed
+    if not sysfs.exists(STUB):
+        pytest.skip("no other driver makes VFs of any device: needs CONFIG_PCI_PF_STUB")
+    override = f"{SYSFS}/{spec.bdf}/driver_override"
+    sysfs.write(f"{DRIVER}/unbind", spec.bdf)
+    try:
+        sysfs.write(override, "pci-pf-stub\n")
+        sysfs.write(f"{STUB}/bind", spec.bdf)
+        expect.equal("errno of sriov_numvfs", set_numvfs(port, spec.bdf, 1).errno, 0)
+        vf = first_vf(port, spec.bdf)
+        sysfs.write(f"{SYSFS}/{vf}/driver_override", "vfio-pci\n")
+        sysfs.write(f"{DRIVER}/bind", vf)
+        yield vf
+    finally:
+        set_numvfs(port, spec.bdf, 0)
+        if sysfs.exists(f"{STUB}/{spec.bdf}"):
+            sysfs.write(f"{STUB}/unbind", spec.bdf)
+        sysfs.write(override, "vfio-pci\n")
+        sysfs.write(f"{DRIVER}/bind", spec.bdf)
+
+
+@checks(rules.OTHER_PF)
+@devices("sriov")
+def test_the_vf_of_another_drivers_pf(foreign: str, port: Port, promised: Promised) -> None:
+    """There is nobody to have set a token; again and again."""
+    group = port.do(o.ReadLink(f"{SYSFS}/{foreign}/iommu_group")).bytes.decode()
+    own = Assigned(port, int(group.rpartition("/")[2]))
+    try:
+        for _ in range(2):
+            call, device = own.group.try_get_device_fd(f"{foreign} vf_token={TOKEN}")
+            if device is not None:
+                device.close()
+            expect.refused(call, promised(rules.OTHER_PF))
+            own.open(foreign).close()
+    finally:
+        own.close()

@@ -33,7 +33,7 @@ from vfiospec.lab.topology import PROBED_ROLES, Topology
 # In this order; what they depend on comes along. What a kernel has built in is left out.
 GUEST_MODULES = (
     "virtio_pci", "virtio_console", "iommufd", "vfio", "vfio_iommu_type1", "vfio_pci", "pci_stub",
-    "mtty", "mdpy", "mbochs",
+    "pci_pf_stub", "mtty", "mdpy", "mbochs",
 )  # fmt: skip
 
 

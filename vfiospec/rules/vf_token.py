@@ -121,6 +121,14 @@ UNUSED = rule(
     answer=EINVAL,
 )
 
+OTHER_PF = rule(
+    "vf-token.pf-of-another-driver",
+    "A VF whose PF is another driver's is opened without a token, and not with one.",
+    Strength.ENFORCED,
+    _PF,
+    answer=EINVAL,
+)
+
 DRIVER = rule(
     "vf-token.driver-override",
     "VFs of such a PF are for vfio-pci, and for no other driver.",
