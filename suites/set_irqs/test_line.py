@@ -7,7 +7,7 @@ import pytest
 
 from vfiospec import expect
 from vfiospec.abi import pci as regs
-from vfiospec.device.files import EventFd
+from vfiospec.device.files import EventFd, File
 from vfiospec.device.irq_model import (
     BOOL,
     EVENTFD,
@@ -153,7 +153,7 @@ def unmasked_by(irqs: Irqs, event: EventFd, *, works: bool) -> None:
     expect.equal("signals of the trigger", irqs.events[INTX, 0].count(), 0)
 
 
-def bind(irqs: Irqs, fd: EventFd | int) -> int:
+def bind(irqs: Irqs, fd: File | int) -> int:
     """UNMASK by an eventfd of the test's own: 0 or the errno."""
     return irqs.device.try_set_irqs(INTX, EVENTFD | UNMASK, 0, 1, eventfds=(fd,)).errno
 
@@ -185,6 +185,8 @@ def test_a_second_eventfd_is_refused(irqs: Irqs, port_event: EventFd, promised: 
         for again in (second, port_event):
             expect.equal("refused", bind(irqs, again), promised(rules.UNMASK_EVENTFD_BUSY))
         expect.equal("refused", bind(irqs, NOT_OPEN), promised(rules.FD_CLOSED))
+        with File.open(irqs.port, "/dev/null") as other:
+            expect.equal("refused", bind(irqs, other), promised(rules.FD_NO_EVENTFD))
         unmasked_by(irqs, second, works=False)
         unmasked_by(irqs, port_event, works=True)
 

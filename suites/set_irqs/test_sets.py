@@ -3,7 +3,21 @@
 
 import pytest
 
-from vfiospec.device.irq_model import BOOL, EVENTFD, MSI, MSIX, NONE, TRIGGER, Fd, Request
+from vfiospec import expect
+from vfiospec.abi import vfio
+from vfiospec.device.call import checked
+from vfiospec.device.files import EventFd
+from vfiospec.device.irq_model import (
+    BOOL,
+    EVENTFD,
+    MSI,
+    MSIX,
+    NONE,
+    TRIGGER,
+    Fd,
+    Promised,
+    Request,
+)
 from vfiospec.rules import set_irqs as rules
 from vfiospec.session.irqs import Irqs
 from vfiospec.session.marks import checks, devices
@@ -54,13 +68,11 @@ class Sets:
         )
         irqs.apply(Request(index, BOOL | TRIGGER, 0, count, bytes([0xFF] * count)))
 
-    @checks(rules.EMPTY_SET, rules.EMPTY_BLOCK_ENABLES)
+    @checks(rules.EMPTY_SET)
     def test_an_empty_block_while_off(self, irqs: Irqs, index: int) -> None:
-        """From the first vector on, and behind some."""
-        for start in range(min(irqs.shape.counts[index], 4)):
-            irqs.apply(block(index, start))
-            irqs.prove()
-            irqs.all_off()
+        """From the first vector on, it would be a set of none."""
+        irqs.apply(block(index, 0))
+        irqs.prove()
 
     @checks(rules.MINUS_ONE_ENABLES, rules.NEGATIVE, rules.LOOPBACK_UNASSIGNED)
     @pytest.mark.parametrize("fd", [SKIP, Fd.NEGATIVE], ids=["minus-one", "negative"])
@@ -117,29 +129,6 @@ class Sets:
         irqs.on(index, count)
         irqs.prove()
 
-    @checks(rules.NO_RESIZE, rules.RESIZE, rules.MINUS_ONE_BEYOND, rules.LOOPBACK_BEYOND)
-    def test_behind_the_set(self, irqs: Irqs, index: int) -> None:
-        """A set of each size below the largest, and the vectors it was not turned on with."""
-        count = irqs.shape.counts[index]
-        for size in sorted({n for n in (1, 2, 3, count - 1) if 0 < n <= most(irqs, index)}):
-            irqs.on(index, size)
-            behind = sorted({v for v in (size, size + 1, count - 1) if size <= v < count})
-            for vector in behind:
-                irqs.apply(
-                    Request(index, NONE | TRIGGER, vector, 1),
-                    Request(index, BOOL | TRIGGER, vector, 0),
-                    Request(index, BOOL | TRIGGER, vector, 1, b"\x01"),
-                    block(index, vector, SKIP),
-                    block(index, vector),
-                )
-                irqs.prove()
-                irqs.apply(block(index, vector, CLOSED))
-                irqs.apply(block(index, vector, GOOD))
-                irqs.prove()
-            irqs.loopback(index, count)
-            irqs.all_off()
-            irqs.check()
-
     @checks(rules.DISABLE, rules.SET_HAS_SIZE)
     def test_off_from_anywhere_and_on_again(self, irqs: Irqs, index: int) -> None:
         """A start above 0 turns off all of the set too; the next set may have another size."""
@@ -175,6 +164,53 @@ class Several:
             irqs.apply(block(index, start, GOOD, SKIP))
             irqs.prove()
             irqs.all_off()
+
+    @checks(rules.EMPTY_BLOCK_ENABLES)
+    def test_an_empty_block_behind_some_vectors(self, irqs: Irqs, index: int) -> None:
+        """While the index is off: those below it are turned on, or none is."""
+        for start in range(1, min(irqs.shape.counts[index], 4)):
+            irqs.apply(block(index, start))
+            irqs.prove()
+            irqs.all_off()
+
+    @checks(rules.NO_RESIZE, rules.RESIZE, rules.MINUS_ONE_BEYOND, rules.LOOPBACK_BEYOND)
+    def test_behind_the_set(self, irqs: Irqs, index: int) -> None:
+        """A set of each size below the largest, and the vectors it was not turned on with."""
+        count = irqs.shape.counts[index]
+        for size in sorted({n for n in (1, 2, 3, count - 1) if 0 < n <= most(irqs, index)}):
+            irqs.on(index, size)
+            behind = sorted({v for v in (size, size + 1, count - 1) if size <= v < count})
+            for vector in behind:
+                irqs.apply(
+                    Request(index, NONE | TRIGGER, vector, 1),
+                    Request(index, BOOL | TRIGGER, vector, 0),
+                    Request(index, BOOL | TRIGGER, vector, 1, b"\x01"),
+                    block(index, vector, SKIP),
+                    block(index, vector),
+                )
+                irqs.prove()
+                irqs.apply(block(index, vector, CLOSED))
+                irqs.apply(block(index, vector, GOOD))
+                irqs.prove()
+            irqs.loopback(index, count)
+            irqs.all_off()
+            irqs.check()
+
+    @checks(rules.NO_RESIZE, rules.RESIZE)
+    def test_its_flag_tells_whether_a_set_grows(
+        self, irqs: Irqs, index: int, port_event: EventFd, promised: Promised
+    ) -> None:
+        """By what GET_IRQ_INFO says right before; the vector that was on stays as it is."""
+        fixed = irqs.device.get_irq_info(index).flags & vfio.VFIO_IRQ_INFO_NORESIZE
+        irqs.on(index)
+        behind = irqs.device.try_set_irqs(index, EVENTFD | TRIGGER, 1, 1, eventfds=(port_event,))
+        if fixed:
+            expect.refused(behind, promised(rules.NO_RESIZE))
+        else:
+            expect.accepted(behind, promised(rules.RESIZE))
+            checked(irqs.device.try_set_irqs(index, NONE | TRIGGER, 1, 1))
+        expect.equal("signals of the vector behind", port_event.count(), 0 if fixed else 1)
+        irqs.loopback(index)
 
     @checks(rules.ENABLE, rules.SET_HAS_SIZE)
     def test_a_block_that_starts_later(self, irqs: Irqs, index: int) -> None:
