@@ -136,3 +136,16 @@ CONSTANT = rule(
     Strength.ENFORCED,
     _GET_INFO,
 )
+
+POLICY_SHOWN = rule(
+    "device-info.policy-shown",
+    "debugfs tells of each device which nointxmask and disable_idle_d3 hold for it: those of the "
+    "moment vfio-pci took it, whatever the module's parameters became since.",
+    Strength.DOCUMENTED,
+    Source(
+        "Documentation/ABI/testing/debugfs-vfio",
+        "pci/nointxmask",
+        quote="Read the nointxmask policy latched for this device.",
+    ),
+    Source(PCI_CORE, "vfio_pci_core_debugfs_init"),
+)

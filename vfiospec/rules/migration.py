@@ -108,6 +108,30 @@ MTTY_FLAGS = rule(
 
 # States
 
+STATE_SHOWN = rule(
+    "migration.state-shown",
+    "debugfs tells the state a device is in, by the name the header has for it.",
+    Strength.DOCUMENTED,
+    Source(
+        "Documentation/ABI/testing/debugfs-vfio",
+        "migration/state",
+        quote="Read the live migration status of the vfio device.",
+    ),
+    Source("drivers/vfio/debugfs.c", "vfio_device_state_read"),
+)
+
+FEATURES_SHOWN = rule(
+    "migration.features-shown",
+    "debugfs tells what of migration a device supports, a line for each.",
+    Strength.DOCUMENTED,
+    Source(
+        "Documentation/ABI/testing/debugfs-vfio",
+        "migration/features",
+        quote="Read the migration features of the vfio device.",
+    ),
+    Source("drivers/vfio/debugfs.c", "vfio_device_features_read"),
+)
+
 INITIAL = rule(
     "migration.initial-state",
     "A device that was just made is RUNNING.",
