@@ -7,6 +7,7 @@ import pytest
 
 from vfiospec import expect
 from vfiospec.abi import vfio
+from vfiospec.device.container import pinned_pages
 from vfiospec.device.device import Device
 from vfiospec.device.files import EventFd, Memory
 from vfiospec.device.group import Assigned
@@ -27,17 +28,26 @@ FIRE = vfio.VFIO_IRQ_SET_DATA_NONE | vfio.VFIO_IRQ_SET_ACTION_TRIGGER
 def test_the_end_of_a_process_gives_everything_back(
     closed: int, port: Port, spec: BenchDevice, page: int, by: int
 ) -> None:
-    """The group can be opened, the device set up and the same memory mapped by the next one."""
+    """Its pages are pinned no more, and the next one can open, set up and map the same."""
+    before = pinned_pages(port)
+    if before is None:
+        pytest.skip("/proc/vmstat does not count pinned pages: judge a kernel from 5.7 on")
     process = port.handle()
     port.do(Fork(process))
     child = ForkedPort(port, process)
     use(child, closed, spec.bdf, page)
+    expect.equal("pages pinned", pinned_pages(port), before + PAGES)
     port.do(Wait(process, by))
+    expect.equal("pages pinned after its end", pinned_pages(port), before)
     assigned = Assigned(port, closed)
     try:
         with assigned.open(spec.bdf) as device:
             fired = device.try_set_irqs(REQ, FIRE, 0, 1)
             expect.holds(not fired.ok, "no interrupt is on", str(fired))
+            with Memory(port, PAGES * page) as memory:
+                expect.accepted(assigned.container.try_map(memory, IOVA, memory.size))
+                size = assigned.container.unmapped(IOVA, memory.size)
+                expect.equal("bytes unmapped", size, memory.size)
     finally:
         assigned.close()
 

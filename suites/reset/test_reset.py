@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """VFIO_DEVICE_RESET: who can be reset, and that the reset reaches the device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from vfiospec import expect
 from vfiospec.abi import vfio
+from vfiospec.device.access import Attach
 from vfiospec.device.device import Device
 from vfiospec.device.pci import SYSFS
 from vfiospec.device.scratch import Scratch
@@ -40,14 +41,40 @@ def test_a_function_level_reset_sets_the_flag(device: Device) -> None:
 def test_without_a_method_there_is_no_flag(
     device: Device, spec: BenchDevice, sysfs: PortSysfs
 ) -> None:
-    """No file `reset` in sysfs: nobody could reset it; with the flag there is one."""
-    flags = device.get_info().struct.flags
+    """No file `reset` in sysfs: nobody could reset it."""
     if sysfs.exists(f"{SYSFS}/{spec.bdf}/reset"):
-        expect.accepted(device.try_reset()) if flags & RESET else expect.flags(
-            "flags of the device", flags, needed=vfio.VFIO_DEVICE_FLAGS_PCI
-        )
-    else:
-        expect.flags("flags of the device", flags, forbidden=RESET)
+        pytest.skip("the PCI core knows a way to reset it: judge a device without one")
+    flags = device.get_info().struct.flags
+    expect.flags("flags of the device", flags, forbidden=RESET, needed=vfio.VFIO_DEVICE_FLAGS_PCI)
+
+
+@pytest.fixture
+def no_method(spec: BenchDevice, sysfs: PortSysfs, closed: int) -> Iterator[None]:
+    """Every way to reset the device, which nobody has open, is switched off."""
+    del closed
+    methods = f"{SYSFS}/{spec.bdf}/reset_method"
+    if not sysfs.exists(methods):
+        pytest.skip("no reset_method in sysfs: judge a kernel from 5.15 on")
+    sysfs.write(methods, "\n")
+    yield
+    sysfs.write(methods, "default")
+
+
+@checks(rules.NO_METHOD, rules.UNSUPPORTED)
+@devices("flr")
+def test_with_its_methods_switched_off_there_is_no_flag(
+    no_method: None, attach: Attach, spec: BenchDevice, promised: Callable[[Rule], int]
+) -> None:
+    """The administrator took them away before the device was opened."""
+    del no_method
+    access = attach()
+    try:
+        with access.open(spec.bdf) as device:
+            flags = device.get_info().struct.flags
+            expect.flags("flags of the device", flags, forbidden=RESET)
+            expect.refused(device.try_reset(), promised(rules.UNSUPPORTED))
+    finally:
+        access.close()
 
 
 @checks(rules.ARGUMENT)

@@ -7,15 +7,12 @@ import pytest
 
 from vfiospec.abi import vfio
 from vfiospec.device import ops as o
-from vfiospec.device.container import Container, locked_bytes
+from vfiospec.device.container import Container, locked_bytes, pinned_pages
 from vfiospec.device.files import Memory
 from vfiospec.device.port import ForkedPort, Port
-from vfiospec.lab.bench import PortSysfs
 from vfiospec.session.type1 import ROOM, assigned2, group, second_group, v1, v2
 
 __all__ = ["assigned2", "group", "second_group", "v1", "v2"]  # fixtures of this chapter too
-
-PINS = ("nr_foll_pin_acquired", "nr_foll_pin_released")
 
 
 @pytest.fixture
@@ -72,16 +69,9 @@ def locked(port: Port) -> Callable[[], int]:
 
 
 @pytest.fixture
-def pinned(sysfs: PortSysfs) -> Callable[[], int]:
+def pinned(port: Port) -> Callable[[], int]:
     """Pages that are pinned in the whole machine beyond those when the test began."""
-
-    def now() -> int:
-        sysfs.write("/proc/sys/vm/stat_refresh", "1")  # or the counters lag behind
-        lines = sysfs.read("/proc/vmstat").splitlines()
-        counts = {name: int(value) for name, value in map(str.split, lines)}
-        if PINS[0] not in counts:
-            pytest.skip("/proc/vmstat does not count pinned pages: judge a kernel from 5.7 on")
-        return counts[PINS[0]] - counts[PINS[1]]
-
-    before = now()
-    return lambda: now() - before
+    before = pinned_pages(port)
+    if before is None:
+        pytest.skip("/proc/vmstat does not count pinned pages: judge a kernel from 5.7 on")
+    return lambda: (pinned_pages(port) or 0) - before

@@ -10,7 +10,7 @@ from vfiospec.abi.base import AbiStruct
 from vfiospec.device.call import UNTOUCHED, Call, checked
 from vfiospec.device.device import Info
 from vfiospec.device.files import File, Memory
-from vfiospec.device.ops import Fixup, FixupKind, ReadFile, Ref
+from vfiospec.device.ops import Fixup, FixupKind, ReadFile, Ref, WriteFile
 from vfiospec.device.port import Port
 
 T = TypeVar("T", bound=AbiStruct)
@@ -19,6 +19,7 @@ CONTAINER_PATH = "/dev/vfio/vfio"
 READ_WRITE = iommu.VFIO_DMA_MAP_FLAG_READ | iommu.VFIO_DMA_MAP_FLAG_WRITE
 INFO_ROOM = 1024  # bytes of a buffer that holds type1's capabilities with room to spare
 _UNTOUCHED = bytes([UNTOUCHED])
+_PINNED, _RELEASED = "nr_foll_pin_acquired", "nr_foll_pin_released"
 _CAPABILITIES: dict[type[AbiStruct], int] = {
     iommu.vfio_iommu_type1_info_cap_iova_range: iommu.VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
     iommu.vfio_iommu_type1_info_cap_migration: iommu.VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION,
@@ -32,6 +33,16 @@ def locked_bytes(port: Port) -> int:
         if line.startswith("VmLck:"):
             return int(line.split()[1]) * 1024
     raise LookupError("/proc/self/status has no VmLck: the kernel needs CONFIG_MMU and procfs")
+
+
+def pinned_pages(port: Port) -> int | None:
+    """Pages that are pinned in the whole machine; None where the kernel does not count them."""
+    port.do(WriteFile("/proc/sys/vm/stat_refresh", b"1"))  # or the counters lag behind
+    text = port.do(ReadFile("/proc/vmstat", 1 << 16)).bytes.decode()
+    counts = {name: int(value) for name, value in map(str.split, text.splitlines())}
+    if _PINNED not in counts:
+        return None
+    return counts[_PINNED] - counts[_RELEASED]
 
 
 @dataclass(frozen=True)
