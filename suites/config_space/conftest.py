@@ -156,6 +156,20 @@ def reference(
 
 
 @pytest.fixture
+def uncounted(layout: Layout) -> Callable[[bytes], bytes]:
+    """Takes out how many MSI vectors are on: as many as were allotted last, by whomever."""
+    area = layout.find("MSI")
+
+    def without(space: bytes) -> bytes:
+        if area is None:
+            return space
+        at = area.start + regs.PCI_MSI_FLAGS
+        return space[:at] + bytes([space[at] & ~regs.PCI_MSI_FLAGS_QSIZE]) + space[at + 1 :]
+
+    return without
+
+
+@pytest.fixture
 def sweep(extended: Region, layout: Layout) -> Callable[[bytes], None]:
     """Writes all that may be swept."""
 
