@@ -88,6 +88,10 @@ class _Opened(Cdev):
         others.append(self)
         return self
 
+    def dup(self) -> Self:
+        """A further one, which holds the device too."""
+        return super().dup().join(self.others)
+
     def close(self) -> o.Reply:
         """close(2); the last of a device's fds unbinds it."""
         self.others.remove(self)
@@ -125,7 +129,7 @@ class Apart(Access):
     def _fd(self, bdf: str) -> _Opened:
         opened = self._open.setdefault(bdf, [])
         if opened:
-            return opened[0].dup().join(opened)
+            return opened[0].dup()
         path = cdev_path(self.port, f"{SYSFS}/{bdf}")
         if path is None:
             raise OSError(f"{bdf} has no file of its own: needs CONFIG_VFIO_DEVICE_CDEV")

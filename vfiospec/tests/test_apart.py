@@ -81,6 +81,19 @@ def test_a_device_is_bound_once(kernel: Kernel) -> None:
     assert kernel.done() == ["open vfio2", "bind", "attach"]
 
 
+def test_a_descriptor_that_a_test_makes_holds_the_device_too(kernel: Kernel) -> None:
+    """And can be closed like any other."""
+    first = kernel.access.open(BDF)
+    copy = first.dup()
+    first.close()
+    again = kernel.access.open(BDF)
+    assert kernel.done() == ["open vfio1", "bind", "attach", "dup", "close", "dup"]
+    again.close()
+    copy.close()
+    kernel.access.open(BDF)
+    assert kernel.done() == ["close", "close", "open vfio1", "bind", "attach"]
+
+
 def test_one_that_is_kept_stays_bound(kernel: Kernel) -> None:
     """Until it is released, or all is closed."""
     kernel.access.keep(BDF)
