@@ -150,7 +150,10 @@ class Mappings(RuleBasedStateMachine):
         expect.equal("bytes locked", locked, size)
 
 
-@checks(rules.INTERVALS, rules.UNMAP_SIZE, rules.INFO_AVAIL)
+@checks(
+    rules.INTERVALS, rules.UNMAP_SIZE, rules.INFO_AVAIL, rules.MAP_OVERLAP, rules.UNMAP_BISECT,
+    rules.VADDR_TWICE, rules.VADDR_MISMATCH,
+)  # fmt: skip
 def test_any_sequence_does_what_the_model_says(
     v2: Container, base: int, buffer: Memory, promised: Callable[[Rule], int]
 ) -> None:
