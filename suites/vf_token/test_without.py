@@ -127,9 +127,11 @@ def test_vfs_go_with_the_driver(closed: int, allowed: str, port: Port, sysfs: Po
 
 
 @pytest.fixture
-def foreign(closed: int, port: Port, sysfs: PortSysfs, spec: BenchDevice) -> Iterator[str]:
+def foreign(
+    closed: int, machine: object, port: Port, sysfs: PortSysfs, spec: BenchDevice
+) -> Iterator[str]:
     """The address of a VF, which vfio-pci has, of a PF that it has not."""
-    del closed
+    del closed, machine
     if not sysfs.exists(STUB):
         pytest.skip("no other driver makes VFs of any device: needs CONFIG_PCI_PF_STUB")
     override = f"{SYSFS}/{spec.bdf}/driver_override"
@@ -165,3 +167,25 @@ def test_the_vf_of_another_drivers_pf(foreign: str, port: Port, promised: Promis
             own.open(foreign).close()
     finally:
         own.close()
+
+
+@checks(rules.PF_BUSY)
+@devices("sriov")
+def test_a_pf_with_vfs_is_not_taken(
+    foreign: str, port: Port, sysfs: PortSysfs, spec: BenchDevice, promised: Promised
+) -> None:
+    """Its driver has let go of it, and left its VFs there."""
+    override = f"{SYSFS}/{spec.bdf}/driver_override"
+    sysfs.write(f"{STUB}/unbind", spec.bdf)
+    try:
+        expect.equal("first VF", first_vf(port, spec.bdf), foreign)
+        sysfs.write(override, "vfio-pci\n")
+        bind = port.do(o.WriteFile(f"{DRIVER}/bind", spec.bdf.encode()))
+        expect.equal("errno of bind", bind.errno, promised(rules.PF_BUSY))
+        taken = sysfs.exists(f"{DRIVER}/{spec.bdf}")
+        expect.holds(not taken, "a PF without a driver", "vfio-pci has it")
+    finally:
+        if sysfs.exists(f"{DRIVER}/{spec.bdf}"):
+            sysfs.write(f"{DRIVER}/unbind", spec.bdf)
+        sysfs.write(override, "pci-pf-stub\n")
+        sysfs.write(f"{STUB}/bind", spec.bdf)

@@ -183,6 +183,8 @@ PF_BUSY = rule(
     "A PF that has VFs already is not taken by vfio-pci.",
     Strength.ENFORCED,
     Source(PCI_CORE, "vfio_pci_core_register_device"),
-    answer=EBUSY,
-    untested="needs a host driver that makes VFs: unbind it, with the VFs there, and bind vfio-pci",
+    answer=(
+        Answer(ENODEV, "<5.12", "a write to bind says so, whatever the driver said"),
+        Answer(EBUSY, ">=5.12", "a write to bind says what the driver said"),
+    ),
 )
