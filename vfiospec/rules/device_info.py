@@ -144,7 +144,7 @@ POLICY_SHOWN = rule(
     Strength.DOCUMENTED,
     Source(
         "Documentation/ABI/testing/debugfs-vfio",
-        "pci/nointxmask",
+        "nointxmask",
         quote="Read the nointxmask policy latched for this device.",
     ),
     Source(PCI_CORE, "vfio_pci_core_debugfs_init"),

@@ -114,7 +114,7 @@ STATE_SHOWN = rule(
     Strength.DOCUMENTED,
     Source(
         "Documentation/ABI/testing/debugfs-vfio",
-        "migration/state",
+        "state",
         quote="Read the live migration status of the vfio device.",
     ),
     Source("drivers/vfio/debugfs.c", "vfio_device_state_read"),
@@ -126,7 +126,7 @@ FEATURES_SHOWN = rule(
     Strength.DOCUMENTED,
     Source(
         "Documentation/ABI/testing/debugfs-vfio",
-        "migration/features",
+        "features",
         quote="Read the migration features of the vfio device.",
     ),
     Source("drivers/vfio/debugfs.c", "vfio_device_features_read"),

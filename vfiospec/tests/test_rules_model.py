@@ -155,6 +155,9 @@ def test_all_rules_are_of_the_chapter_they_stand_in() -> None:
         assert declared == {one.id for one in RULES if one.chapter == chapter}
 
 
+_FILE = re.compile(r"[\w-]+(/[\w-]+)+\.(h|c|rst)|Documentation/ABI(/[\w-]+)+")
+
+
 @pytest.mark.parametrize("one", RULES, ids=lambda one: one.id)
 def test_every_rule_is_a_promise_with_sources(one: Rule) -> None:
     """Text ends with a full stop; a source is a file and symbol, a thread has author and day."""
@@ -162,7 +165,7 @@ def test_every_rule_is_a_promise_with_sources(one: Rule) -> None:
     assert one.text == " ".join(one.text.split())
     for source in one.sources:
         if isinstance(source, Source):
-            assert re.fullmatch(r"[\w-]+(/[\w-]+)+\.(h|c|rst)", source.path), source
+            assert _FILE.fullmatch(source.path), source
             assert re.fullmatch(r"[\w() ]+", source.symbol), source
         else:
             assert source.subject
