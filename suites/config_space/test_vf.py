@@ -11,7 +11,7 @@ from vfiospec.abi import pci as regs
 from vfiospec.abi import vfio
 from vfiospec.device.files import File
 from vfiospec.device.group import Assigned
-from vfiospec.device.pci import SYSFS
+from vfiospec.device.pci import SYSFS, PciDevice
 from vfiospec.device.port import Port
 from vfiospec.device.region import Region
 from vfiospec.device.sriov import first_vf, set_numvfs
@@ -44,8 +44,7 @@ def vf(
         made = set_numvfs(port, spec.bdf, 1)
         expect.holds(made.ok, "a VF", f"errno {made.errno}")
         bdf = first_vf(port, spec.bdf)
-        number = int(sysfs.readlink(f"{SYSFS}/{bdf}/iommu_group").rpartition("/")[2])
-        groups.append(Assigned(port, number))
+        groups.append(Assigned(port, PciDevice(port, bdf).group or 0))
         yield bdf, groups[0], f"{bdf} vf_token={TOKEN}"
     finally:
         for group in groups:

@@ -11,7 +11,7 @@ import pytest
 
 from vfiospec.device import ops as o
 from vfiospec.device.group import Assigned
-from vfiospec.device.pci import SYSFS
+from vfiospec.device.pci import PciDevice
 from vfiospec.device.sriov import Pair, first_vf, set_numvfs
 from vfiospec.lab.bench import BenchDevice
 from vfiospec.session.plugin import PLUGIN, SuitePlugin
@@ -61,8 +61,7 @@ def pair(whole_run: Run, enabled: BenchDevice) -> Iterator[Pair]:
     made = set_numvfs(port, bdf, 1)
     assert made.ok, f"sriov_numvfs: errno {made.errno}"
     vf_bdf = first_vf(port, bdf)
-    group = port.do(o.ReadLink(f"{SYSFS}/{vf_bdf}/iommu_group")).bytes.decode()
-    vf_group = Assigned(port, int(group.rpartition("/")[2]))
+    vf_group = Assigned(port, PciDevice(port, vf_bdf).group or 0)
     yield Pair(pf, bdf, pf_group, vf_bdf, vf_group)
     if not whole_run.is_lost:
         vf_group.close()
