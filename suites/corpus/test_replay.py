@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from vfiospec.device import ops as o
-from vfiospec.fuzzing import codec
+from vfiospec.fuzzing import codec, reach
+from vfiospec.fuzzing.afterwards import Afterwards
+from vfiospec.fuzzing.guest import Outcome
 from vfiospec.fuzzing.materialise import materialise
 from vfiospec.fuzzing.model import Program, World
 from vfiospec.fuzzing.oracle import judge
@@ -50,13 +52,17 @@ def replay(run: Run, world: World, programs: list[tuple[str, Program]]) -> list[
     """Run programs together; what they did that none may."""
     made = [materialise(program, world) for _, program in programs]
     traces = [o.Trace(tuple(m.ops), tuple(m.after), world.first, 0, _KEEP) for m in made]
+    after = Afterwards(run.port, world)
     found = []
     for (name, program), concrete, reply in zip(
         programs, made, run.port.exchange(traces), strict=True
     ):
         assert not reply.fault, f"{name}: {reply.fault}"
         found += [f"{name}: {broken.title}" for broken in judge(program, concrete, reply)]
-    return found
+        outcome = Outcome(program, concrete, reply)
+        found += [f"{name}: {title}" for title in after.refusals(outcome)]
+    names = ", ".join(name for name, _ in programs)
+    return found + [f"one of {names}: {broken}" for broken in after.differences()]
 
 
 CHECKS = checks(
@@ -66,6 +72,9 @@ CHECKS = checks(
     kernel.INSIDE,
     kernel.RETURN_VALUE,
     kernel.NO_STRAY_FILE,
+    kernel.NOTHING_HELD,
+    kernel.UNDONE,
+    kernel.REFUSED_UNCHANGED,
     conventions.REPEATABLE,
     conventions.CAPS_CHAIN,
 )
@@ -81,6 +90,18 @@ def test_a_corpus_does_no_harm(run: Run, target: str) -> None:
         for start in range(0, len(programs), _BATCH):
             found += replay(run, world, programs[start : start + _BATCH])
     assert found == []
+
+
+@checks(kernel.DMA_INSIDE)
+def test_nothing_is_reached_any_more(run: Run) -> None:
+    """After the corpus of mappings: what a device was shown, and what programs had mapped."""
+    programs = [(p.name, codec.decode(p.read_bytes())) for p in seeds("dma")]
+    with world_of(run, "dma") as world:
+        if world.dma is None:
+            pytest.skip("needs QEMU's edu, which does DMA at our word, behind an IOMMU")
+        assert reach.strays(run.port, world, ()) == ""
+        assert replay(run, world, programs) == []
+        assert reach.strays(run.port, world, ()) == ""
 
 
 @CHECKS

@@ -13,6 +13,7 @@ from vfiospec.abi import pci, vfio
 from vfiospec.device.device import Device
 from vfiospec.device.interrupt import Interrupt
 
+IDS: Final = (0x1234, 0x11E8)  # vendor, device
 ID_REGISTER: Final = 0x00
 LIVENESS: Final = 0x04  # reads as the complement of what was written
 FACTORIAL: Final = 0x08
@@ -23,7 +24,18 @@ ACKNOWLEDGE: Final = 0x64
 DMA_FROM, DMA_TO, DMA_COUNT, DMA_COMMAND = 0x80, 0x88, 0x90, 0x98
 DMA_BUFFER: Final = 0x40000  # address of the device's own 4096 bytes, as DMA_FROM or DMA_TO
 BUFFER_SIZE: Final = 4096
-_START, _FROM_DEVICE, _INTERRUPT = 1, 2, 4
+START: Final = 1  # of DMA_COMMAND: reads as 1 until the transfer is done
+_FROM_DEVICE, _INTERRUPT = 2, 4
+
+
+def transfer(
+    source: int, target: int, size: int, *, from_device: bool
+) -> tuple[tuple[int, int], ...]:
+    """The registers, of 8 bytes each, that begin a transfer when written in this order."""
+    command = START | (_FROM_DEVICE if from_device else 0)
+    return (
+        (DMA_FROM, source), (DMA_TO, target), (DMA_COUNT, size), (DMA_COMMAND, command)
+    )  # fmt: skip
 
 
 class Edu:
@@ -80,14 +92,13 @@ class Edu:
 
     def start_dma(self, source: int, target: int, size: int, *, from_device: bool) -> None:
         """Begin a transfer; one of the addresses is the device's DMA_BUFFER. It takes 0.1 s."""
-        for register, value in ((DMA_FROM, source), (DMA_TO, target), (DMA_COUNT, size)):
+        for register, value in transfer(source, target, size, from_device=from_device):
             self.bar.write(register, 8, value)
-        self.bar.write(DMA_COMMAND, 8, _START | (_FROM_DEVICE if from_device else 0))
 
     def dma_done(self, seconds: float = 5.0) -> bool:
         """Wait until no transfer is under way."""
         end = time.monotonic() + seconds
-        while self.bar.read(DMA_COMMAND, 4) & _START:
+        while self.bar.read(DMA_COMMAND, 4) & START:
             if time.monotonic() > end:
                 return False
         return True

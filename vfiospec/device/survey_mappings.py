@@ -8,7 +8,7 @@ from vfiospec.abi import iommufd as abi
 from vfiospec.abi import vfio
 from vfiospec.abi import vfio_iommu as iommu
 from vfiospec.device.call import Call
-from vfiospec.device.edu import Edu
+from vfiospec.device.edu import IDS, Edu
 from vfiospec.device.files import Memory
 from vfiospec.device.scratch import decode_memory
 from vfiospec.device.survey import CONFIG, Subject, Telling
@@ -148,7 +148,7 @@ def iova_ranges(subject: Subject) -> Telling:
 
 def dma(subject: Subject) -> Telling:
     """What a device that does DMA at our word reaches, and what not. Nothing for other devices."""
-    if subject.ids != (0x1234, 0x11E8):
+    if subject.ids != IDS:
         return
     mappings, page = subject.access.mappings, subject.page
     edu, pattern = Edu(subject.device), bytes(range(1, 65))

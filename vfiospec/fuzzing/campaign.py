@@ -13,6 +13,7 @@ from vfiospec.device import transcript
 from vfiospec.device.ops import AnyOp, Trace, TraceMode
 from vfiospec.device.port import Port, Step, TargetLostError
 from vfiospec.fuzzing import codec
+from vfiospec.fuzzing.afterwards import KEEP, Afterwards
 from vfiospec.fuzzing.avoid import Avoided
 from vfiospec.fuzzing.bundle import slug
 from vfiospec.fuzzing.guest import Figures, Find, Guest, Monitor, Outcome
@@ -25,7 +26,6 @@ from vfiospec.fuzzing.titles import find_reports
 
 # Reports after which a kernel goes on as before, and reports another one too.
 _MILD = frozenset({"UBSAN", "WARNING"})
-KEEP = 512  # bytes of each answer that come back
 
 
 class CampaignOver(Exception):  # noqa: N818 -- an end, not an error
@@ -79,6 +79,7 @@ class Campaign:
         port.exchange([o.WriteFile("/sys/kernel/rcu_expedited", b"1")])
         self._monitor = self._watch(port)
         port.steps.clear()
+        self._afterwards = Afterwards(port, self.world)
 
     def stop(self) -> None:
         """Put everything back."""
@@ -111,8 +112,26 @@ class Campaign:
             self._look_for_files(outcomes)
         for outcome in outcomes:
             if outcome.log and self._complaint(outcome):
-                break  # it is another boot by now
+                return outcomes  # it is another boot by now
+        try:
+            self._look_around(outcomes)
+        except TargetLostError as e:
+            why = self.guest.why_lost(e)
+            self._harm(wanted, why, self.guest.console())
         return outcomes
+
+    def _look_around(self, outcomes: Sequence[Outcome]) -> None:
+        """Ask what can be asked of all programs of a batch together, while none of them runs."""
+        after = self._afterwards
+        for title, program in after.at_rest(outcomes):
+            self._found(title, title, program, len(program))
+        refusal = after.refusal(outcomes)
+        if refusal is not None:
+            outcome, broken = refusal
+            self._found(broken.title, broken.title, outcome.program, broken.step)
+        reached = after.reach(outcomes)
+        if reached:
+            self._found(reached, reached, (), -1)
 
     def _look_for_files(self, outcomes: Sequence[Outcome]) -> None:
         """Find out whose files are left, if a batch left more than its answers named."""

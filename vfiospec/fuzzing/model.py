@@ -41,10 +41,12 @@ class World:
     """What every program finds open, and may not close.
 
     `handles` are by kind, as vfiospec.abi.ioctl names files, with "memory" and "eventfd" beside.
-    `undo` are operations that bring one thing back to how programs find it, by its name.
+    `undo` are operations that bring one thing back to how programs find it, by its name. `dma` is
+    a device that does DMA at our word (edu), and its container.
     """
 
     handles: Mapping[str, tuple[Handle, ...]]
     subjects: tuple[Subject, ...]
     first: Handle  # of the handles a program makes
     undo: Mapping[str, tuple[AnyOp, ...]] = field(default_factory=dict)
+    dma: tuple[Handle, Handle] | None = None

@@ -173,13 +173,8 @@ def _edu_dma(maker: Maker, about: Description, on: int, values: Resolved) -> Non
     fd = maker.file(about.kind, on)
     ends = (edu.DMA_BUFFER, iova & _WORD)
     source, target = ends if from_device else ends[::-1]
-    command = 3 if from_device else 1  # start, and which way
-    for register, value in (
-        (edu.DMA_FROM, source),
-        (edu.DMA_TO, target),
-        (edu.DMA_COUNT, size % (edu.BUFFER_SIZE - 1) or 1),  # up to its last byte is too far for it
-        (edu.DMA_COMMAND, command),
-    ):
+    count = size % (edu.BUFFER_SIZE - 1) or 1  # up to its last byte is too far for it
+    for register, value in edu.transfer(source, target, count, from_device=bool(from_device)):
         maker.put(o.Pwrite(fd, value.to_bytes(8, "little"), register))
 
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vfiospec.abi import pci, vfio
+from vfiospec.device import edu
 from vfiospec.device import ops as o
 from vfiospec.device.cdev import cdev_path
 from vfiospec.device.container import Container
+from vfiospec.device.device import Device
 from vfiospec.device.files import EventFd, Memory
 from vfiospec.device.group import Assigned
 from vfiospec.device.ops import AnyOp
@@ -79,6 +81,7 @@ def build_world(port: Port, devices: Sequence[Placed], target: Target) -> World:
     handles["memory"] = tuple(m.handle for m in memory)
     handles["eventfd"] = tuple(EventFd.create(port).handle for _ in range(_EVENTFDS))
     containers, groups, files = [], [], []
+    dma = None
     for device in held:
         if device.group is None:
             continue
@@ -88,6 +91,8 @@ def build_world(port: Port, devices: Sequence[Placed], target: Target) -> World:
         opened = assigned.open(device.bdf)
         files.append(opened.handle)
         undo[f"config {opened.handle}"] = _restored(port, opened.handle)
+        if dma is None and _ids(opened) == edu.IDS:
+            dma = opened.handle, assigned.container.handle
     if not containers:
         containers.append(Container.create(port).handle)
     handles |= {"container": tuple(containers), "group": tuple(groups), "device": tuple(files)}
@@ -96,7 +101,11 @@ def build_world(port: Port, devices: Sequence[Placed], target: Target) -> World:
         for d in (*free, *held)
         if d.group is not None
     ]
-    return World(handles, tuple(subjects), FIRST_HANDLE, undo)
+    return World(handles, tuple(subjects), FIRST_HANDLE, undo, dma)
+
+
+def _ids(device: Device) -> tuple[int, int]:
+    return device.read_config(pci.PCI_VENDOR_ID, 2), device.read_config(pci.PCI_DEVICE_ID, 2)
 
 
 def _restored(port: Port, fd: int) -> tuple[AnyOp, ...]:

@@ -59,3 +59,32 @@ NO_STRAY_FILE = rule(
     Strength.ENFORCED,
     Source("drivers/vfio/group.c", "vfio_group_ioctl_get_device_fd"),
 )
+
+NOTHING_HELD = rule(
+    "kernel.nothing-held",
+    "Memory that no mapping holds any more is neither locked nor pinned.",
+    Strength.ENFORCED,
+    Source("drivers/vfio/vfio_iommu_type1.c", "vfio_lock_acct"),
+)
+
+UNDONE = rule(
+    "kernel.undone",
+    "What was undone or closed leaves the others as they were: devices, groups and containers "
+    "describe themselves as before.",
+    Strength.ENFORCED,
+    Source("drivers/vfio/vfio_main.c", "vfio_device_fops_release"),
+)
+
+REFUSED_UNCHANGED = rule(
+    "kernel.refused-changes-nothing",
+    "A call that is refused changes nothing: later calls answer as if it had not been made.",
+    Strength.OBSERVED,
+    Source("drivers/vfio/vfio_main.c", "vfio_device_fops_unl_ioctl"),
+)
+
+DMA_INSIDE = rule(
+    "kernel.dma-inside-mappings",
+    "A device's DMA reaches no memory that is not mapped for it.",
+    Strength.ENFORCED,
+    Source("drivers/vfio/vfio_iommu_type1.c", "vfio_remove_dma"),
+)

@@ -24,6 +24,7 @@ from vfiospec.tests.fuzz_world import WORLD
 from vfiospec.tests.made_up_port import MadeUpPort
 
 DEADLY = Operation("VFIO_SET_IOMMU", 0, (RAW + 666,))
+LEAKY = Operation("VFIO_CHECK_EXTENSION", 0, (RAW + 888,))
 NOISY = Operation("VFIO_CHECK_EXTENSION", 0, (RAW + 777,))
 HARMLESS = Operation("VFIO_GET_API_VERSION")
 TARGET = Target("made-up", "nothing", ("VFIO_SET_IOMMU", "VFIO_CHECK_EXTENSION", "close"))
@@ -57,6 +58,7 @@ class MadeUpGuest:
     port: Port = field(init=False)
     unfound: bool = False  # does not die twice
     why: str = ""
+    locked: int = 0
     noise: str = "WARNING: CPU: 0 PID: 1 at x.c:1 vfio_made_up+0x1/0x2"
 
     def start(self) -> None:
@@ -76,6 +78,10 @@ class MadeUpGuest:
         if isinstance(op, o.Ioctl) and op.value == 666:
             if not self.unfound or self.starts == 1:
                 raise TargetLostError("the executor is gone", [op])
+        elif isinstance(op, o.ReadFile):
+            return Reply(0, data=b"VmLck:\t%d kB\n" % self.locked)
+        elif isinstance(op, o.Ioctl) and op.value == 888:
+            self.locked += 4
         elif isinstance(op, o.Ioctl) and op.value == 777:
             self.lines += [self.noise, "Call Trace:"]
         return Reply()
@@ -120,6 +126,20 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
     yield begin
     for made in begun:
         made.stop()
+
+
+def test_a_program_that_leaves_memory_locked_is_told_from_its_neighbours(begin: Begin) -> None:
+    made = begin(MadeUpGuest())
+    innocent = (HARMLESS, HARMLESS)
+    for _ in range(3):
+        made.run([innocent] * 80)
+    assert made.finds == []
+    made.run([innocent, (HARMLESS, LEAKY), innocent])
+    made.run([innocent] * 32)
+    (find,) = made.finds
+    assert (find.title, find.program) == (
+        "kernel.nothing-held: memory stays locked or pinned", (HARMLESS, LEAKY),
+    )  # fmt: skip
 
 
 def test_a_program_is_on_disk_before_it_runs(begin: Begin) -> None:

@@ -149,6 +149,13 @@ def test_a_backported_option_counts_though_the_kernel_is_older() -> None:
     assert _lost(got, DEFINED, (6, 12)) == ["CONFIG_YOUNG=y became n (defined in mm/Kconfig)"]
 
 
+def test_what_a_kernel_has_outgrown_is_not_asked_of_it() -> None:
+    everything = _profile().of((7, 2))
+    assert everything.options == _profile().options
+    left = _profile().of((7, 3)).options
+    assert set(everything.options) - set(left) == {"CONFIG_OLD"}
+
+
 def test_the_message_names_the_profile_and_every_loss() -> None:
     with pytest.raises(LabError, match="profile test: 2 of its options got lost: CONFIG_VFIO=m"):
         config.check(_profile(), {**GOT, "CONFIG_VFIO": "n", "CONFIG_OLD": "n"}, DEFINED, (7, 0))

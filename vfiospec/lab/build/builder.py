@@ -48,6 +48,7 @@ def build_kernel(
     """
     check_tools()
     source = open_source(spec, show.note)
+    profile = profile.of(source.version)
     by = compiler()
     folder = folder_of(source, profile, by)
     _check_names(source.tree, folder)

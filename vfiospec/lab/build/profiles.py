@@ -38,7 +38,7 @@ Version = tuple[int, ...]
 class Option:
     """One option a fragment asks for; value n asks for its absence.
 
-    A kernel older than since, or not older than before, need not know it.
+    A kernel older than since, or not older than before, need not have it.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Option:
     before: Version | None = None
 
     def expected(self, version: Version) -> bool:
-        """Whether a source of this version has to know the option."""
+        """Whether a source of this version has to have the option."""
         return version >= self.since and (self.before is None or version < self.before)
 
     def __str__(self) -> str:
@@ -62,6 +62,11 @@ class Profile:
     name: str
     options: Mapping[str, Option]
     variables: Mapping[str, str]
+
+    def of(self, version: Version) -> "Profile":
+        """What is asked of a source of this version: nothing that it has outgrown."""
+        kept = {n: o for n, o in self.options.items() if o.before is None or version < o.before}
+        return replace(self, options=kept)
 
     def text(self) -> str:
         """The options as one fragment, for kconfig."""
