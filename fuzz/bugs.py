@@ -3,13 +3,17 @@
 
     python -m fuzz.bugs list
     python -m fuzz.bugs build TREE [ID...]     modules, for --modules: one folder for each bug
+    python -m fuzz.bugs find TREE [ID...] [-o DIR] [--time T] [--repeats N]
     python -m fuzz.bugs prove TREE [ID...] [-o DIR] [--trials N]
 
-TREE is a finished `vfiospec kernels build ... --profile fuzz`. `prove` runs the calls of
-triggers.py in a guest, makes them small, writes a bundle, and runs its C reproducer alone.
+TREE is a finished `vfiospec kernels build ... --profile fuzz`. `find` fuzzes until a bug is found.
+`prove` runs the calls of triggers.py in a guest, makes them small, writes a bundle, and runs its C
+reproducer alone.
 """
 
 import re
+import shutil
+import statistics
 import sys
 import tempfile
 import time
@@ -27,6 +31,7 @@ from vfiospec.lab import LabError, topology
 from vfiospec.lab.build.wrong import build_modules
 from vfiospec.lab.kernel import Kernel, resolve
 from vfiospec.session.handover import crashes_alone, gathered
+from vfiospec.session.jobs import Spec, Stats, Supervisor
 from vfiospec.session.trials import TrialGround
 from vfiospec.wrong.edits import Edit
 
@@ -34,12 +39,16 @@ FILE = Path(__file__).with_name("bugs.toml")
 
 
 class Bug(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One bug: what it is, which calls it needs, how its crash is called, how it is put in."""
+    """One bug: what it is, which calls it needs, how its crash is called, how it is put in.
+
+    `target` is what a fuzzer runs to find it.
+    """
 
     id: str
     what: str
     needs: str
     title: str
+    target: str
     edit: tuple[Edit, ...]
 
 
@@ -61,6 +70,18 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     alone: str | None = None  # what the C reproducer gives by itself
     innocent: bool | None = None  # whether the same calls leave the driver without the bug alone
     seconds: float = 0.0
+
+
+class Hunt(msgspec.Struct, frozen=True, kw_only=True):
+    """One try to find a bug by fuzzing; a line of hunts.jsonl."""
+
+    id: str
+    seed: int
+    target: str
+    title: str | None  # as it was found; None if it was not
+    seconds: float  # of fuzzing, with looking for the program and booting again
+    executions: int
+    folder: str
 
 
 def bugs() -> tuple[Bug, ...]:
@@ -127,6 +148,60 @@ def prove(
             good = proof.innocent if control else proof.expected and proof.alone == proof.title
             failed += not good
     raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def find(  # noqa: PLR0913, PLR0917 -- what is on the command line
+    tree: Tree,
+    ids: Ids = None,
+    out: Annotated[Path, typer.Option("-o", metavar="DIR", help="What was found.")] = Path("hunts"),
+    limit: Annotated[float, typer.Option("--time", metavar="SECONDS", help="Of one try.")] = 300,
+    repeats: Annotated[int, typer.Option(min=1, metavar="N", help="Seeds 1 to N.")] = 3,
+    first: Annotated[int, typer.Option("--first-seed", metavar="N", help="Not 1.")] = 1,
+) -> None:
+    """Fuzz a kernel with each bug until it is found, from nothing, and say how long it took.
+
+    Exit code: 0 each was found each time, 1 one was not.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    missed = 0
+    with (out / "hunts.jsonl").open("ab") as file:
+        for bug in _chosen(ids):
+            modules = build_modules(tree, bug.edit, _say)
+            hunts = []
+            for seed in range(first, first + repeats):
+                hunt = _hunt(tree, bug, modules, out / f"{bug.id}-{seed}", limit, seed)
+                hunts.append(hunt)
+                file.write(msgspec.json.encode(hunt) + b"\n")
+                file.flush()
+                _say(f"{bug.id}, seed {seed}: {hunt.title or 'not found'}, {hunt.seconds:.0f} s")
+            found = [hunt.seconds for hunt in hunts if hunt.title]
+            missed += len(hunts) - len(found)
+            middle = f"median {statistics.median(found):.0f} s" if found else "never"
+            typer.echo(f"{bug.id}\t{len(found)} of {len(hunts)}\t{middle}")
+    raise typer.Exit(1 if missed else 0)
+
+
+def _hunt(  # noqa: PLR0913, PLR0917 -- what a try is made of
+    tree: Path, bug: Bug, modules: Path, folder: Path, limit: float, seed: int
+) -> Hunt:
+    shutil.rmtree(folder, ignore_errors=True)
+    corpus = folder / "corpus"
+    corpus.mkdir(parents=True)
+    spec = Spec(
+        target=bug.target, kernel=str(tree), modules=str(modules), folder=str(folder),
+        corpus=str(corpus), seconds=limit, seed=seed,
+    )  # fmt: skip
+    title, stats = None, Stats()
+    with Supervisor([spec]) as jobs:
+        while title is None and jobs.look():
+            time.sleep(0.5)
+            stats = jobs.jobs[0].stats
+            title = next((t for t in stats.titles if re.fullmatch(bug.title, t)), None)
+    return Hunt(
+        id=bug.id, seed=seed, target=bug.target, title=title, seconds=round(stats.seconds, 1),
+        executions=stats.executions, folder=folder.name,
+    )  # fmt: skip
 
 
 def _control(tree: Path, bug: Bug) -> Proof:

@@ -5,8 +5,10 @@ A program is on this machine's storage before it runs. After a death the same pr
 in a fresh kernel one by one, then the culprit step by step, so that what is kept is one program.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from vfiospec.device import ops as o
 from vfiospec.device import transcript
@@ -24,6 +26,7 @@ from vfiospec.fuzzing.oracle import judge, may_leave
 from vfiospec.fuzzing.target import FIRST_HANDLE, Target, build_world
 from vfiospec.fuzzing.titles import find_reports
 
+SLOW: Final = 20.0  # seconds of a batch
 # Reports after which a kernel goes on as before, and reports another one too.
 _MILD = frozenset({"UBSAN", "WARNING"})
 
@@ -99,12 +102,14 @@ class Campaign:
         if not wanted:
             return []
         self._journal.write(wanted)
+        began = time.monotonic()
         try:
             outcomes = self._execute(wanted, self.mode if mode is None else mode)
         except TargetLostError as e:
             why = self.guest.why_lost(e)
             self._harm(wanted, why, self.guest.console())
             return []
+        self._note_time(time.monotonic() - began)
         self.figures.executions += len(wanted)
         for outcome in outcomes:
             self._judge(outcome, alone=len(outcomes) == 1)
@@ -119,6 +124,13 @@ class Campaign:
             why = self.guest.why_lost(e)
             self._harm(wanted, why, self.guest.console())
         return outcomes
+
+    def _note_time(self, seconds: float) -> None:
+        """Keep a batch that took very long: a kernel that stops for a while may be worth a look."""
+        if seconds > SLOW:
+            self.figures.slow += 1
+            self._journal.copy(self.folder / f"slow-{self.figures.slow:03}.bin")
+            self._say(f"a batch took {seconds:.0f} s: slow-{self.figures.slow:03}.bin")
 
     def _look_around(self, outcomes: Sequence[Outcome]) -> None:
         """Ask what can be asked of all programs of a batch together, while none of them runs."""

@@ -93,4 +93,5 @@ class Figures:
     reboots: int = 0
     finds: int = 0
     avoided: int = 0
+    slow: int = 0  # batches
     titles: dict[str, int] = field(default_factory=dict)

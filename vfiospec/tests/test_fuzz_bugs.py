@@ -12,6 +12,7 @@ from vfiospec.device import ops as o
 from vfiospec.device.transcript import Target, TranscriptDevice
 from vfiospec.fuzzing.creproducer import reproducer
 from vfiospec.lab.build.wrong import FOLDERS
+from vfiospec.session.jobs import check_target
 
 ROOT = Path(__file__).parent.parent.parent
 DEVICES = {
@@ -37,6 +38,7 @@ def test_every_bug_has_its_calls(modules: tuple[ModuleType, ModuleType]) -> None
         re.compile(bug.title)
         assert bug.what
         assert bug.needs
+        check_target(bug.target)
         for edit in bug.edit:
             assert edit.file.startswith(tuple(FOLDERS))
             assert edit.old != edit.new
