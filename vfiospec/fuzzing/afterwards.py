@@ -15,7 +15,8 @@ from vfiospec.fuzzing.maker import Concrete
 from vfiospec.fuzzing.model import Program, World
 from vfiospec.fuzzing.oracle import Violation
 
-_REACH_EVERY: Final = 200  # batches: it takes about half a second of waiting for edu
+_REACH_EVERY: Final = 12_800  # programs: it takes about half a second of waiting for edu
+_REFUSAL_EVERY: Final = 64  # programs: it takes two to six of them
 LOOK_EVERY: Final = 256  # programs
 _ADDRESSES: Final = 3  # the last ones that programs had mapped
 KEEP: Final = 512  # bytes of each answer that come back
@@ -28,7 +29,8 @@ class Afterwards:
         self._port, self._world = port, world
         self._rest = AtRest(world)
         self._rest.look(port)
-        self._batches = 0
+        self._refusals = 0
+        self._to_refuse = self._to_reach = 0  # programs since the last time
         self._since: list[Outcome] = []
         self._told: set[str] = set()
         self._mapped: deque[int] = deque(maxlen=_ADDRESSES)
@@ -59,13 +61,17 @@ class Afterwards:
         return ()
 
     def refusal(self, outcomes: Sequence[Outcome]) -> tuple[Outcome, Violation] | None:
-        """Try one call that was refused in one of the programs; another one each time."""
-        self._batches += 1
+        """Now and then, try one call that was refused in a program; another one each time."""
+        self._to_refuse += len(outcomes)
+        if self._to_refuse < _REFUSAL_EVERY:
+            return None
+        self._to_refuse = 0
+        self._refusals += 1
         for n in range(len(outcomes)):
-            outcome = outcomes[(self._batches + n) % len(outcomes)]
+            outcome = outcomes[(self._refusals + n) % len(outcomes)]
             refused = list(refusals.refused(outcome))
             if refused:
-                at = refused[self._batches % len(refused)]
+                at = refused[self._refusals % len(refused)]
                 broken = refusals.changed(outcome, at, self._world, self.execute)
                 return (outcome, broken) if broken else None
         return None
@@ -81,8 +87,10 @@ class Afterwards:
         """Now and then, whether a device reaches what it must not; "" if it does not."""
         for outcome in outcomes:
             self._mapped.extend(reach.mapped(outcome))
-        if self._batches % _REACH_EVERY:
+        self._to_reach += len(outcomes)
+        if self._to_reach < _REACH_EVERY:
             return ""
+        self._to_reach = 0
         return reach.strays(self._port, self._world, self._mapped)
 
     def execute(self, made: Sequence[Concrete]) -> Sequence[Reply]:

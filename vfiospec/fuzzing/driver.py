@@ -15,9 +15,9 @@ from vfiospec.fuzzing.guest import Outcome
 from vfiospec.fuzzing.model import Program
 from vfiospec.fuzzing.mutate import Mutator
 
-BATCH: Final = 64  # programs of one message, at most
-_FIRST: Final = 8  # of the first, while it is not known how long they take
-_SLOW, _FAST = 2.0, 0.5  # seconds a batch may take, and should
+BATCH: Final = 64  # mutations of one program, at most
+_FIRST: Final = 8  # in one message, while it is not known how long they take
+_LONG: Final = 1.0  # seconds they should take together: some programs take as long alone
 _PARENTS: Final = 256  # programs that may lend a part to others
 _COMPARED: Final = 4096  # pairs remembered
 _SMALL: Final = 16  # numbers below it are everywhere: no hint
@@ -65,7 +65,6 @@ class Driver:
         self._known: dict[bytes, set[int]] = {}
         self._lenders: list[Program] = []
         self._batches = 0
-        self._size = min(_FIRST, plan.batch)
         self.spent: dict[str, float] = {"mutate": 0.0, "run": 0.0, "judge": 0.0}
 
     # -- what the engine calls
@@ -105,11 +104,10 @@ class Driver:
         self._batches += 1
         self._known.clear()
         self._lend(parent)
-        wanted = [self._child(parent) for _ in range(self._size)]
+        wanted = [self._child(parent) for _ in range(self.plan.batch)]
         mutated = time.perf_counter()
-        outcomes = self.campaign.run(wanted)
+        outcomes = self._run_some(wanted)
         ran = time.perf_counter()
-        self._adapt(ran - mutated)
         claimed: set[int] = set()
         dull: bytes | None = None
         for outcome in outcomes:
@@ -132,12 +130,17 @@ class Driver:
         self.spent["run"] += ran - mutated
         self.spent["judge"] += judged - ran
 
-    def _adapt(self, seconds: float) -> None:
-        """Keep a batch's time such that little is lost with one, and little spent between two."""
-        if seconds > _SLOW:
-            self._size = max(self._size // 2, 1)
-        elif seconds < _FAST:
-            self._size = min(self._size * 2, self.plan.batch)
+    def _run_some(self, wanted: Sequence[Program]) -> list[Outcome]:
+        """Run as many as there is time for, a few first to see how long they take."""
+        outcomes: list[Outcome] = []
+        began = time.perf_counter()
+        done, more = 0, _FIRST
+        while done < len(wanted) and more > 0:
+            outcomes += self.campaign.run(wanted[done : done + more])
+            done = min(done + more, len(wanted))
+            spent = time.perf_counter() - began
+            more = int((_LONG - spent) / max(spent, 1e-6) * done)
+        return outcomes
 
     def _child(self, parent: Program) -> Program:
         if self._random.random() < 0.03 or not parent:  # noqa: PLR2004 -- a share from scratch
