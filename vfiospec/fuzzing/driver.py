@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from vfiospec.device.ops import TraceMode
 from vfiospec.fuzzing import codec
+from vfiospec.fuzzing.balance import Balance
 from vfiospec.fuzzing.campaign import Campaign
 from vfiospec.fuzzing.feedback import Counters, comparisons, places, visible
 from vfiospec.fuzzing.guest import Outcome
@@ -65,6 +66,7 @@ class Driver:
         self._known: dict[bytes, set[int]] = {}
         self._lenders: list[Program] = []
         self._batches = 0
+        self._balance = Balance()
         self.spent: dict[str, float] = {"mutate": 0.0, "run": 0.0, "judge": 0.0}
 
     # -- what the engine calls
@@ -104,7 +106,8 @@ class Driver:
         self._batches += 1
         self._known.clear()
         self._lend(parent)
-        wanted = [self._child(parent) for _ in range(self.plan.batch)]
+        fresh = not parent or self._balance.fresh(self._random)
+        wanted = [self._child(parent, fresh=fresh) for _ in range(self.plan.batch)]
         mutated = time.perf_counter()
         outcomes = self._run_some(wanted)
         ran = time.perf_counter()
@@ -121,6 +124,7 @@ class Driver:
                     self._queue.append(data)
                 else:
                     dull = data
+        self._balance.learn(fresh=fresh, new=len(claimed), seconds=ran - mutated)
         if not self._queue and dull is not None:
             self._queue.append(dull)
         if self.plan.comparisons and self._batches % _COMPARISON_SHARE == 0:
@@ -142,10 +146,8 @@ class Driver:
             more = int((_LONG - spent) / max(spent, 1e-6) * done)
         return outcomes
 
-    def _child(self, parent: Program) -> Program:
-        if self._random.random() < 0.03 or not parent:  # noqa: PLR2004 -- a share from scratch
-            return self.mutator.fresh()
-        return self.mutator.mutate(parent, self._lenders)
+    def _child(self, parent: Program, *, fresh: bool) -> Program:
+        return self.mutator.fresh() if fresh else self.mutator.mutate(parent, self._lenders)
 
     def _lend(self, program: Program) -> None:
         if program:
