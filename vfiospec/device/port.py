@@ -4,12 +4,16 @@
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Final
 
 from vfiospec.device.ops import AnyOp, Close, FailNth, Hello, In, Munmap, Op, Reply, Wait
 
 
 class PortError(Exception):
     """An operation could not be made, for a reason that is ours: a handle that is not open."""
+
+
+NO_ANSWER: Final = "no answer within"  # how the reason of a loss begins, if time was up
 
 
 class TargetLostError(Exception):

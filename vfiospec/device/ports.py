@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from vfiospec.device import wire
 from vfiospec.device.local import LocalExecutor
 from vfiospec.device.ops import PROTOCOL, AnyOp, Hello, Reply
-from vfiospec.device.port import Port, TargetLostError, socket_pair
+from vfiospec.device.port import NO_ANSWER, Port, TargetLostError, socket_pair
 
 DEADLINE = 20.0  # seconds an executor may take over one message
 START_DEADLINE = 60.0  # and until it greets: it may have to be reached, and Python to be loaded
@@ -99,7 +99,7 @@ class RemotePort(Port):
             self._channel.sendall(wire.encode_request(self._number, ops))
             replies = self._answer()
         except TimeoutError as e:
-            raise TargetLostError(f"no answer within {allowed:.0f} s", ops) from e
+            raise TargetLostError(f"{NO_ANSWER} {allowed:.0f} s", ops) from e
         except (OSError, EOFError) as e:
             raise TargetLostError("the executor is gone", ops) from e
         except wire.WireError as e:

@@ -13,7 +13,7 @@ from typing import Final
 from vfiospec.device import ops as o
 from vfiospec.device import transcript
 from vfiospec.device.ops import AnyOp, Trace, TraceMode
-from vfiospec.device.port import Port, Step, TargetLostError
+from vfiospec.device.port import NO_ANSWER, Port, Step, TargetLostError
 from vfiospec.fuzzing import codec
 from vfiospec.fuzzing.afterwards import KEEP, Afterwards
 from vfiospec.fuzzing.avoid import Avoided
@@ -217,6 +217,13 @@ class Campaign:
                 self._again()
                 self._keep(why, bad[1] or words, program, bad[0])
                 return
+        if why.startswith(NO_ANSWER) and not find_reports(words):
+            # A machine that was busy with something else gives no answer either.
+            self.figures.unexplained += 1
+            place = self.folder / f"unexplained-{self.figures.unexplained:03}.bin"
+            self._journal.copy(place)
+            self._say(f"{why}, and none of the programs does it again: {place.name}")
+            return
         self._keep(why, words, (), -1)
 
     def _step_by_step(self, program: Program) -> tuple[int, str] | None:

@@ -94,4 +94,5 @@ class Figures:
     finds: int = 0
     avoided: int = 0
     slow: int = 0  # batches
+    unexplained: int = 0  # losses without a report, that did not happen again
     titles: dict[str, int] = field(default_factory=dict)

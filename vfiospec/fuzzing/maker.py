@@ -39,6 +39,7 @@ class Maker:
         self.mine: dict[str, list[Handle]] = {}
         self.step = -1
         self.undone: set[object] = set()
+        self.copies: dict[Handle, Handle] = {}  # of the world's own files
 
     def put(self, op: AnyOp) -> None:
         """Append an operation of the port."""
@@ -95,8 +96,21 @@ class Maker:
             return subject.cdev or "/dev/vfio/devices/none"
         return "/dev/iommu" if kind == "iommufd" else "/dev/vfio/vfio"
 
+    def copied(self, kind: str, source: Handle) -> Handle:
+        """A handle for another descriptor of the same file."""
+        handle = self.new(kind)
+        original = self.original(source)
+        if original < self.world.first:
+            self.copies[handle] = original
+        return handle
+
+    def original(self, fd: Handle) -> Handle:
+        """The world's own file that a handle is another descriptor of, or the handle itself."""
+        return self.copies.get(fd, fd)
+
     def undo(self, about: Description, fd: Handle, data: bytes) -> None:
         """Have what the operation changes on the world's own files changed back."""
+        fd = self.original(fd)
         if fd >= self.world.first:
             return  # it is closed with the program
         for what in about.undo:

@@ -57,6 +57,7 @@ def _ioctl(maker: Maker, about: Description, on: int, values: Resolved) -> None:
     out = maker.new(about.returns) if about.returns else None
     maker.undo(about, fd, bytes(data))
     _hand_over(maker, o.Ioctl(fd, about.request, 0, bytes(data), tuple(fixups), None, out), place)
+    fd = maker.original(fd)
     if about.name == _IOEVENTFD and fd < maker.world.first:
         end = vfio.vfio_device_ioeventfd.offset_of("fd")
         data[end : end + 4] = b"\xff" * 4
@@ -133,7 +134,7 @@ def _dup(maker: Maker, about: Description, on: int, values: Resolved) -> None:
     kind = KINDS[on % len(KINDS)]
     source = maker.pick(kind, on // len(KINDS))
     if source is not None:
-        maker.put(o.Dup(maker.new(kind), source))
+        maker.put(o.Dup(maker.copied(kind, source), source))
 
 
 def _read(maker: Maker, about: Description, on: int, values: Resolved) -> None:

@@ -226,6 +226,20 @@ def test_a_death_nobody_can_repeat_keeps_the_journal(begin: Begin) -> None:
     assert batch == [(HARMLESS, DEADLY)]
 
 
+def test_time_that_was_up_once_and_never_again_is_no_find(begin: Begin) -> None:
+    """So it is on a machine that was busy with something else."""
+
+    class Quiet(MadeUpGuest):
+        def console(self) -> str:
+            return "booted\n"
+
+    made = begin(Quiet(unfound=True, why="no answer within 60 s"))
+    made.run([(HARMLESS, DEADLY)])
+    assert made.finds == []
+    (batch,) = journal.read(made.folder / "unexplained-001.bin")
+    assert batch == [(HARMLESS, DEADLY)]
+
+
 def test_a_kernel_that_cannot_be_started_again_ends_it(begin: Begin) -> None:
     made = begin(MadeUpGuest(can_restart=False))
     with pytest.raises(CampaignOver):

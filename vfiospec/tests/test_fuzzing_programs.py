@@ -16,6 +16,7 @@ from vfiospec.fuzzing import codec
 from vfiospec.fuzzing.describe import descriptions
 from vfiospec.fuzzing.fields import PAGE
 from vfiospec.fuzzing.idioms import IDIOMS
+from vfiospec.fuzzing.maker import KINDS
 from vfiospec.fuzzing.materialise import materialise
 from vfiospec.fuzzing.model import ANY_KIND, MAX_OPERATIONS, RAW, Operation, Program, World
 from vfiospec.fuzzing.mutate import Mutator
@@ -118,6 +119,14 @@ def test_what_a_program_leaves_behind_on_what_it_found_is_undone() -> None:
     assert len(mapped) == 2, "once is enough"
     own = (Operation("VFIO_GROUP_GET_DEVICE_FD"), Operation("VFIO_DEVICE_SET_IRQS/none"))
     assert materialise(own, WORLD).after == [], "it is closed with the program"
+
+
+def test_what_is_done_through_a_copy_of_a_descriptor_is_undone_too() -> None:
+    (container,) = WORLD.handles["container"]
+    copy = Operation("dup", KINDS.index("container"))
+    made = materialise((copy, Operation("VFIO_IOMMU_MAP_DMA")), WORLD)
+    assert [getattr(op, "fd", 0) for op in made.ops] == [0, 100]
+    assert [getattr(op, "fd", 0) for op in made.after] == [container, container]
 
 
 def test_a_program_closes_only_what_it_opened() -> None:
