@@ -14,10 +14,9 @@ from vfiospec.device import ops as o
 from vfiospec.device import transcript
 from vfiospec.device.ops import AnyOp, Trace, TraceMode
 from vfiospec.device.port import NO_ANSWER, Port, Step, TargetLostError
-from vfiospec.fuzzing import codec
 from vfiospec.fuzzing.afterwards import KEEP, Afterwards
 from vfiospec.fuzzing.avoid import Avoided
-from vfiospec.fuzzing.bundle import slug
+from vfiospec.fuzzing.finds import Finds, where
 from vfiospec.fuzzing.guest import Figures, Find, Guest, Monitor, Outcome
 from vfiospec.fuzzing.journal import Journal
 from vfiospec.fuzzing.materialise import materialise
@@ -61,14 +60,21 @@ class Campaign:
         self.figures = Figures()
         self.avoided = Avoided()
         self.preamble: list[Step] = []
-        self.finds: list[Find] = []
         self._watch, self._say = monitor, say
         self._kernel, self._topology = kernel, topology
         self._max_reboots = max_reboots
         self._emulator = emulator
         folder.mkdir(parents=True, exist_ok=True)
         self._journal = Journal(folder / "journal.bin")
+        self._finds = Finds(
+            folder / "finds", self.figures, self._journal, self.write_transcript, say
+        )
         self.world = World({}, (), FIRST_HANDLE)
+
+    @property
+    def finds(self) -> Sequence[Find]:
+        """The first of each title."""
+        return self._finds.all
 
     def start(self) -> None:
         """Bring the kernel up and open what programs find open."""
@@ -136,14 +142,14 @@ class Campaign:
         """Ask what can be asked of all programs of a batch together, while none of them runs."""
         after = self._afterwards
         for title, program in after.at_rest(outcomes):
-            self._found(title, title, program, len(program))
+            self._finds.add(title, title, program, len(program))
         refusal = after.refusal(outcomes)
         if refusal is not None:
             outcome, broken = refusal
-            self._found(broken.title, broken.title, outcome.program, broken.step)
+            self._finds.add(broken.title, broken.title, outcome.program, broken.step)
         reached = after.reach(outcomes)
         if reached:
-            self._found(reached, reached, (), -1)
+            self._finds.add(reached, reached, (), -1)
 
     def _look_for_files(self, outcomes: Sequence[Outcome]) -> None:
         """Find out whose files are left, if a batch left more than its answers named."""
@@ -161,7 +167,7 @@ class Campaign:
 
     def _judge(self, outcome: Outcome, *, alone: bool = False) -> None:
         for broken in judge(outcome.program, outcome.made, outcome.trace, alone=alone):
-            self._found(broken.title, broken.title, outcome.program, broken.step)
+            self._finds.add(broken.title, broken.title, outcome.program, broken.step)
 
     def _execute(self, programs: Sequence[Program], mode: TraceMode) -> list[Outcome]:
         made = [materialise(p, self.world) for p in programs]
@@ -189,7 +195,7 @@ class Campaign:
         if reports and all(r.kind in _MILD for r in reports):
             # It goes on as before, and says so once in a boot: there is nothing to avoid.
             for title in {r.title for r in reports}:
-                self._found(title, words, outcome.program, -1)
+                self._finds.add(title, words, outcome.program, -1)
             return False
         # A kernel that reported anything else once may be broken, or silent from now on.
         self.guest.abandon()
@@ -255,39 +261,14 @@ class Campaign:
         if program:
             self.avoided.learn(title, program, step)
         if why.startswith(self._emulator):
-            self._say(f"{why} ({_where(program, step)})")
+            self._say(f"{why} ({where(program, step)})")
             return  # a device of the emulator's that was told what no device is told
-        self._found(title, words, program, step)
-
-    def _found(self, title: str, words: str, program: Program, step: int) -> None:
-        """Keep the first of each title."""
-        self.figures.titles[title] = self.figures.titles.get(title, 0) + 1
-        folder = None
-        if self.figures.titles[title] == 1:
-            self.figures.finds += 1
-            folder = self.folder / "finds" / f"{self.figures.finds:03}-{slug(title)}"
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "title").write_text(title + "\n")
-            (folder / "console.log").write_text(words)
-            if program:
-                (folder / "program").write_bytes(codec.encode(program))
-                self.write_transcript(folder / "transcript.jsonl", program, title)
-            else:
-                self._journal.copy(folder / "journal.bin")
-        if folder is None:
-            return
-        self.finds.append(Find(title, program, step, words, folder))
-        self._say(f"found: {title} ({_where(program, step)})")
+        self._finds.add(title, words, program, step)
 
     def reset(self, after: Sequence[AnyOp]) -> None:
         """Give up what was opened step by step, and undo what was done to what stays open."""
         closing = Trace((), tuple(after), self.world.first, TraceMode.PLAIN, 0)
         self.guest.port.exchange([closing])
-
-    def concrete(self, program: Program) -> list[AnyOp]:
-        """What a maintainer needs to do it again: the preamble's operations, then the program's."""
-        made = materialise(program, self.world)
-        return [*(op for op, _ in self.preamble), *made.ops]
 
     def write_transcript(self, path: Path, program: Program, test: str) -> None:
         """Write a program, with what it found open, as `vfiospec replay` reads it."""
@@ -302,12 +283,3 @@ class Campaign:
         steps += [(op, None) for op in materialise(program, self.world).ops]
         steps.append((o.ReadFile("/proc/sys/kernel/tainted", 32), None))
         transcript.save(path, target, steps)
-
-
-def _where(program: Program, step: int) -> str:
-    """Where in a program something happened, in words."""
-    if not program:
-        return "no program does it alone"
-    if step < 0:
-        return f"by a program of {len(program)} steps"
-    return f"at step {step + 1} of {len(program)}" if step < len(program) else "when it was closed"
