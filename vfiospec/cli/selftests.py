@@ -14,7 +14,7 @@ from rich.table import Table
 from vfiospec.cli.coverage import present
 from vfiospec.lab import LabError, coverage, gcov
 from vfiospec.lab.kernel import resolve
-from vfiospec.lab.selftests.guest import Counts
+from vfiospec.lab.selftests.guest import LINES, NOTHING, PLACES, Counts, reached
 from vfiospec.lab.selftests.host import run
 
 
@@ -32,6 +32,10 @@ def selftests(
     count: Annotated[
         bool, typer.Option("--coverage", help="Count which lines of the kernel run.")
     ] = False,
+    places: Annotated[
+        bool,
+        typer.Option("--places", help="Count the places that `vfiospec fuzz` counts: needs KCOV."),
+    ] = False,
 ) -> None:
     """Run the kernel's own tools/testing/selftests/vfio in a guest, to compare with the suites.
 
@@ -41,11 +45,19 @@ def selftests(
     if folder.exists() and any(folder.iterdir()):
         raise LabError(f"--out {folder} holds something already: choose another")
     found = resolve(kernel, None, _say)
+    if count and places:
+        raise LabError("--coverage or --places: one kernel counts lines, another one places")
     if count:
         coverage.check_tools()
         gcov.check(found)
-    told = run(found, topology, folder, _say, counting=count)
+    if places and found.config.get("CONFIG_KCOV") != "y":
+        raise LabError(f"{found.release} has no KCOV: build one with --profile fuzz")
+    told = run(found, topology, folder, _say, LINES if count else PLACES if places else NOTHING)
     Console().print(_table(told))
+    if places:
+        been = reached(folder)
+        each = " ".join(f"{name} {n}" for name, n in sorted(been.items()))
+        Console().print(f"{sum(been.values())} places: {each}")
     if count and found.tree is not None:
         present(folder, found.tree, Console())
 

@@ -16,8 +16,9 @@ from vfiospec.lab.coverage import sources
 from vfiospec.lab.hosted import hosted, output, python_command
 from vfiospec.lab.kernel import Kernel
 from vfiospec.lab.qemu import qemu_binary
-from vfiospec.lab.selftests.guest import Counts
+from vfiospec.lab.selftests.guest import NOTHING, PLACES, Counts
 
+_TRACER = Path(__file__).with_name("places.c")
 IN_SOURCE = "tools/testing/selftests/vfio"
 _DEADLINE = 1800.0  # seconds until all of them have ended on all devices
 
@@ -53,8 +54,20 @@ def _make(where: Path, *words: str) -> None:
         raise LabError(f"make -C {where} failed: {lines[0]}{hint}")
 
 
+def _tracer(folder: Path) -> Path:
+    """What has a program's places noted."""
+    made = folder / "places.so"
+    command = ["cc", "-O2", "-shared", "-fPIC", "-o", str(made), str(_TRACER)]
+    done = subprocess.run(  # noqa: S603
+        command, capture_output=True, text=True, check=False, env=own_environment()
+    )
+    if done.returncode:
+        raise LabError(f"{_TRACER} does not build: {done.stderr.strip()}")
+    return made
+
+
 def run(
-    kernel: Kernel, layout: str, out: Path, say: Callable[[str], None], *, counting: bool
+    kernel: Kernel, layout: str, out: Path, say: Callable[[str], None], how: str = NOTHING
 ) -> dict[str, Counts]:
     """Run all of them; `out` takes their output, and what was counted."""
     if kernel.tree is None:
@@ -65,7 +78,7 @@ def run(
     out.mkdir(parents=True, exist_ok=True)
     words = python_command(
         "-m", "vfiospec.lab.selftests.guest", layout, str(programs), str(out.absolute()),
-        "coverage" if counting else "no",
+        how, str(_tracer(out.absolute()) if how == PLACES else ""),
     )  # fmt: skip
     say(f"running them on {len(machine.device)} devices in a guest of {kernel.release}")
     with hosted(kernel, machine, out, words, work=out.absolute()) as vm:
