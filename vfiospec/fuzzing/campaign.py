@@ -191,10 +191,9 @@ class Campaign:
         if not health.trouble:
             return False
         words = "\n".join(health.log)
-        reports = find_reports(words)
-        if reports and all(r.kind in _MILD for r in reports):
+        if _is_mild(words):
             # It goes on as before, and says so once in a boot: there is nothing to avoid.
-            for title in {r.title for r in reports}:
+            for title in {r.title for r in find_reports(words)}:
                 self._finds.add(title, words, outcome.program, -1)
             return False
         # A kernel that reported anything else once may be broken, or silent from now on.
@@ -246,9 +245,10 @@ class Campaign:
                 at = step
                 port.exchange([op])
                 health = self._monitor.look()
-                if health.trouble:
+                words = "\n".join(health.log)
+                if health.trouble and not _is_mild(words):
                     port.exchange([closing])
-                    return at, "\n".join(health.log)
+                    return at, words
         except TargetLostError as e:
             why = self.guest.why_lost(e)
             return at, self.guest.console() or why
@@ -283,3 +283,9 @@ class Campaign:
         steps += [(op, None) for op in materialise(program, self.world).ops]
         steps.append((o.ReadFile("/proc/sys/kernel/tainted", 32), None))
         transcript.save(path, target, steps)
+
+
+def _is_mild(words: str) -> bool:
+    """Whether a kernel goes on as before after all that it reported."""
+    reports = find_reports(words)
+    return bool(reports) and all(r.kind in _MILD for r in reports)

@@ -226,6 +226,14 @@ def test_a_death_nobody_can_repeat_keeps_the_journal(begin: Begin) -> None:
     assert batch == [(HARMLESS, DEADLY)]
 
 
+def test_what_a_kernel_goes_on_after_hides_no_death(begin: Begin) -> None:
+    """One program does both: the step that it dies of is the one that counts."""
+    noise = "UBSAN: array-index-out-of-bounds in drivers/vfio/pci/x.c:447:20\nvfio_x+0x1/0x2"
+    made = begin(MadeUpGuest(noise=noise))
+    made.run([(HARMLESS, NOISY, DEADLY)])
+    assert [(find.title.split(":")[0], find.step) for find in made.finds] == [("BUG", 2)]
+
+
 def test_time_that_was_up_once_and_never_again_is_no_find(begin: Begin) -> None:
     """So it is on a machine that was busy with something else."""
 
