@@ -94,7 +94,7 @@ def test_a_corpus_does_no_harm(run: Run, target: str) -> None:
 
 @checks(kernel.DMA_INSIDE)
 def test_nothing_is_reached_any_more(run: Run) -> None:
-    """After the corpus of mappings: what a device was shown, and what programs had mapped."""
+    """Before and after the corpus of mappings: where a device was shown a pattern once."""
     programs = [(p.name, codec.decode(p.read_bytes())) for p in seeds("dma")]
     with world_of(run, "dma") as world:
         if world.dma is None:

@@ -5,7 +5,6 @@
 // the low 32 bits of each address, once. A process that is killed writes nothing.
 
 #define _GNU_SOURCE
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
