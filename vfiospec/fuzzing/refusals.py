@@ -63,8 +63,10 @@ def changed(outcome: Outcome, at: int, world: World, execute: Execute) -> Violat
     """What a refused operation changed all the same, if it is the same each time."""
     full, less = outcome.made, without(outcome.made, at, world)
     seen: list[tuple[Answers, Answers]] = []
-    for _ in range(ROUNDS):
-        one, other = (_answers(reply, at) for reply in execute([full, less]))
+    for n in range(ROUNDS):
+        # In turn first: what every run changes a little more must not look like an answer.
+        replies = execute([less, full])[::-1] if n % 2 else execute([full, less])
+        one, other = (_answers(reply, at) for reply in replies)
         seen.append((one, other))
         if one == other or seen[0] != seen[-1]:
             return None
