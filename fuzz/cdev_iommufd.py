@@ -28,8 +28,10 @@ TARGET = Target(
             "raw ioctl",
             "close",
             "dup",
+            "unbind",
+            "bind",
             "fork",
         ),
     ),
-    free=("testdev", "xhci", "virtio-rng", "edu", "rtl8139"),
+    free=("testdev", "xhci", "virtio-rng", "edu", "rtl8139", "mtty"),
 )

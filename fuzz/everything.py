@@ -8,6 +8,6 @@ TARGET = Target(
     "everything",
     "all operations on all kinds of files",
     chosen(lambda _: True),
-    held=("edu", "e1000e", "nvme", "vga"),
-    free=("testdev", "xhci", "virtio-rng", "sdhci", "rtl8139"),
+    held=("edu", "e1000e", "nvme", "vga", "mtty"),
+    free=("testdev", "xhci", "virtio-rng", "sdhci", "rtl8139", "mtty"),
 )

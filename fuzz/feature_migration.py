@@ -13,6 +13,7 @@ TARGET = Target(
             "VFIO_GROUP_GET_DEVICE_FD",
             "VFIO_DEVICE_RESET",
             "eventfd",
+            "debugfs",
             "read",
             "write",
             "pread",
@@ -22,5 +23,5 @@ TARGET = Target(
             "close",
         ),
     ),
-    held=("e1000e", "nvme", "edu"),
+    held=("e1000e", "nvme", "edu", "mtty"),
 )

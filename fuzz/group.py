@@ -18,8 +18,10 @@ TARGET = Target(
             "IOMMU_VFIO_IOAS",
             "close",
             "dup",
+            "unbind",
+            "bind",
             "fork",
         ),
     ),
-    free=("testdev", "xhci", "virtio-rng", "sdhci", "rtl8139"),
+    free=("testdev", "xhci", "virtio-rng", "sdhci", "rtl8139", "mtty"),
 )

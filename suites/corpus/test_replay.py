@@ -14,7 +14,7 @@ from vfiospec.fuzzing.guest import Outcome
 from vfiospec.fuzzing.materialise import materialise
 from vfiospec.fuzzing.model import Program, World
 from vfiospec.fuzzing.oracle import judge
-from vfiospec.fuzzing.target import build_world
+from vfiospec.fuzzing.world import build_world
 from vfiospec.rules import conventions, kernel
 from vfiospec.session.jobs import ROOT, load_target, targets
 from vfiospec.session.marks import checks, dangerous
@@ -45,6 +45,7 @@ def world_of(run: Run, target: str) -> Iterator[World]:
         files = {h for kind, hs in made.handles.items() if kind != "memory" for h in hs}
         run.port.run([o.Close(h) for h in sorted(files, reverse=True)])
         run.port.run([o.Munmap(h) for h in memory])
+        run.port.run(made.removal)
         del run.port.steps[before:]
 
 

@@ -48,6 +48,10 @@ _WHICH = numbers(*range(12))
 _EDU = numbers(edu.RAISE, edu.ACKNOWLEDGE, edu.DMA_FROM, edu.DMA_TO, edu.DMA_COUNT,
                edu.STATUS, edu.LIVENESS, edu.FACTORIAL)  # fmt: skip
 
+DEBUGFS_FILES: Final = (
+    "migration/state", "migration/features", "pci/nointxmask", "pci/disable_idle_d3",
+)  # fmt: skip
+
 CALLS: Final[tuple[Description, ...]] = (
     _call("open", "", [("flags", _FLAGS)], name="open container", returns="container", weight=4),
     _call("open", "", [("flags", _FLAGS)], name="open iommufd", returns="iommufd", weight=4),
@@ -157,4 +161,13 @@ CALLS: Final[tuple[Description, ...]] = (
         weight=1,
     ),
     _call("fork", "", [("signal", numbers(9, 0))], weight=SLOW),
+    _call("unbind", "", [("device", _WHICH)], weight=SLOW),
+    _call("bind", "", [("device", _WHICH)], weight=SLOW),
+    _call("sriov", "", [("device", _WHICH), ("count", numbers(1, 0, 2, 3))], weight=SLOW / 4),
+    _call(
+        "debugfs",
+        "",
+        [("device", _WHICH), ("file", numbers(*range(len(DEBUGFS_FILES))))],
+        weight=0.5,
+    ),
 )

@@ -22,8 +22,9 @@ from vfiospec.fuzzing.journal import Journal
 from vfiospec.fuzzing.materialise import materialise
 from vfiospec.fuzzing.model import Program, World
 from vfiospec.fuzzing.oracle import judge, may_leave
-from vfiospec.fuzzing.target import FIRST_HANDLE, Target, build_world
+from vfiospec.fuzzing.target import Target
 from vfiospec.fuzzing.titles import find_reports
+from vfiospec.fuzzing.world import FIRST_HANDLE, build_world
 
 SLOW: Final = 20.0  # seconds of a batch
 # Reports after which a kernel goes on as before, and reports another one too.

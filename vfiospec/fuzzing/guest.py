@@ -10,7 +10,7 @@ from vfiospec.device.ops import Handle, Reply
 from vfiospec.device.port import Port, TargetLostError
 from vfiospec.fuzzing.maker import Concrete
 from vfiospec.fuzzing.model import Program
-from vfiospec.fuzzing.target import Placed
+from vfiospec.fuzzing.world import Placed
 
 
 class Monitor(Protocol):

@@ -17,6 +17,7 @@ def _steps(*names: str) -> Program:
 IDIOMS: Final[tuple[Program, ...]] = (
     _steps("open group", "VFIO_GROUP_SET_CONTAINER"),
     _steps("open container", "open group", "VFIO_GROUP_SET_CONTAINER", "VFIO_SET_IOMMU"),
+    _steps("open group", "unbind", "VFIO_GROUP_GET_STATUS", "bind"),
     _steps(
         "open container", "open group", "VFIO_GROUP_SET_CONTAINER", "VFIO_SET_IOMMU",
         "VFIO_GROUP_GET_DEVICE_FD",

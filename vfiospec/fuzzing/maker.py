@@ -40,6 +40,7 @@ class Maker:
         self.step = -1
         self.undone: set[object] = set()
         self.copies: dict[Handle, Handle] = {}  # of the world's own files
+        self.away: Subject | None = None  # a device that was taken from its driver
 
     def put(self, op: AnyOp) -> None:
         """Append an operation of the port."""
@@ -86,6 +87,23 @@ class Maker:
         """A device by its number."""
         subjects = self.world.subjects
         return subjects[which % len(subjects)] if subjects else None
+
+    def loose(self, which: int) -> Subject | None:
+        """One of the devices that are open nowhere, but for what the program opened."""
+        count = self.world.loose
+        return self.world.subjects[which % count] if count else None
+
+    def let_go(self, *kinds: str) -> None:
+        """Close all files and mappings of some kinds that the program opened."""
+        for kind in kinds:
+            for handle in self.mine.pop(kind, []):
+                self.put(o.Munmap(handle) if kind == "mapping" else o.Close(handle))
+
+    def back(self) -> None:
+        """Give its driver the device that was taken from it. One at a time keeps their numbers."""
+        if self.away is not None and self.away.given is not None:
+            self.put(self.away.given)
+            self.away = None
 
     def path(self, kind: str, which: int) -> str:
         """Where a file of a kind is opened."""

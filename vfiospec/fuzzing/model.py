@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from vfiospec.device.ops import AnyOp, Handle
+from vfiospec.device.ops import AnyOp, Handle, WriteFile
 
 # A value of an operation says which of its field's own choices is taken; from RAW on, RAW + n is
 # the number n itself.
@@ -28,21 +28,29 @@ Program = tuple[Operation, ...]
 
 @dataclass(frozen=True)
 class Subject:
-    """A device as programs see it; `index` is its place among those of a target."""
+    """A device as programs see it. `bdf` is a mediated device's UUID.
+
+    `folder` is its own in sysfs. `taken` and `given` are what takes it from its driver and gives it
+    back: what is written to which file.
+    """
 
     name: str
     bdf: str
     group: int
     cdev: str = ""
+    folder: str = ""
+    taken: WriteFile | None = None
+    given: WriteFile | None = None
 
 
 @dataclass(frozen=True)
 class World:
     """What every program finds open, and may not close.
 
-    `handles` are by kind, as vfiospec.abi.ioctl names files, with "memory" and "eventfd" beside.
-    `undo` are operations that bring one thing back to how programs find it, by its name. `dma` is
-    a device that does DMA at our word (edu), and its container.
+    The first `loose` of the subjects are open nowhere. `handles` are by kind, as vfiospec.abi.ioctl
+    names files, with "memory" and "eventfd" beside. `undo` are operations that bring one thing back
+    to how programs find it, by its name. `dma` is a device that does DMA at our word (edu), and its
+    container. `removal` takes away what was made for programs, once its files are closed.
     """
 
     handles: Mapping[str, tuple[Handle, ...]]
@@ -50,3 +58,5 @@ class World:
     first: Handle  # of the handles a program makes
     undo: Mapping[str, tuple[AnyOp, ...]] = field(default_factory=dict)
     dma: tuple[Handle, Handle] | None = None
+    loose: int = 0
+    removal: tuple[AnyOp, ...] = ()

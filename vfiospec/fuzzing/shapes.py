@@ -13,6 +13,7 @@ from vfiospec.fuzzing.calls import REGION_SHIFT
 from vfiospec.fuzzing.description import PLACES, ROOMS, Description
 from vfiospec.fuzzing.fields import PAGE, Source
 from vfiospec.fuzzing.maker import KINDS, Maker, Resolved
+from vfiospec.fuzzing.shapes_sysfs import SYSFS
 
 _WORD: Final = (1 << 64) - 1
 _NOWHERE: Final = 0x7FFF_F000_0000  # an address of user space where nothing is
@@ -255,4 +256,5 @@ SHAPES: Final[Mapping[str, Callable[[Maker, Description, int, Resolved], None]]]
     "close": _close, "dup": _dup, "read": _read, "write": _write, "raw ioctl": _raw,
     "pread": _pread, "pwrite": _pwrite, "edu dma": _edu_dma, "mmap": _mmap, "munmap": _munmap,
     "load": _load, "store": _store, "madvise": _advise, "mprotect": _advise, "fork": _fork,
+    **SYSFS,
 }  # fmt: skip

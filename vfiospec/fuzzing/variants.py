@@ -86,7 +86,7 @@ VARIANTS: Final[Mapping[str, tuple[Variant, ...]]] = {
         _feature(_f.VFIO_DEVICE_FEATURE_PCI_VF_TOKEN, _TOKEN, get=False, undo=("token",)),
         _feature(_f.VFIO_DEVICE_FEATURE_MIGRATION, _f.vfio_device_feature_migration, get=True),
         _feature(_f.VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, _f.vfio_device_feature_mig_state,
-                 get=False, hints={"device_state": numbers(*range(9))}),
+                 get=False, hints={"device_state": numbers(*range(9))}, undo=("migration",)),
         _feature(_f.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, get=False, undo=("power",), weight=0.5),
         _feature(_f.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
                  _f.vfio_device_low_power_entry_with_wakeup, get=False, undo=("power",),

@@ -237,3 +237,30 @@ def test_every_operation_can_be_made() -> None:
         steps = (Operation("memfd"), Operation("eventfd"), Operation(name))
         assert len(ops_of(*steps)) >= 3, name
     msgspec.msgpack.encode(ops_of(*(Operation(name) for name in list(descriptions())[:20])))
+
+
+def test_a_device_is_let_go_before_it_is_taken_from_its_driver() -> None:
+    """A driver waits until nobody has a file or memory of the device: that would be for ever."""
+    steps = ("open group", "VFIO_GROUP_GET_DEVICE_FD", "mmap", "dup", "open container", "unbind")
+    ops = ops_of(*(Operation(name) for name in steps))
+    taken = next(n for n, op in enumerate(ops) if isinstance(op, o.WriteFile))
+    left = {type(op): {op.handle} for op in ops[:taken] if isinstance(op, o.Close | o.Munmap)}
+    assert set(left) == {o.Close, o.Munmap}
+    opened = {op.out for op in ops[:taken] if isinstance(op, o.Open) and "vfio/vfio" not in op.path}
+    closed = {op.handle for op in ops[:taken] if isinstance(op, o.Close)}
+    assert opened < closed
+    containers = {op.out for op in ops if isinstance(op, o.Open)} - opened
+    assert not containers & closed
+
+
+def test_one_device_at_a_time_is_without_its_driver() -> None:
+    made = materialise([Operation("unbind"), Operation("unbind"), Operation("bind")], WORLD)
+    driver = "/sys/bus/pci/drivers/vfio-pci"
+    told = [op.path for op in made.ops if isinstance(op, o.WriteFile)]
+    assert told == [f"{driver}/{what}" for what in ("unbind", "bind", "unbind", "bind")]
+    assert made.after == [o.WriteFile(f"{driver}/bind", b"0000:00:14.0")]
+
+
+def test_a_device_somebody_holds_keeps_its_driver() -> None:
+    nobody = World(WORLD.handles, WORLD.subjects, WORLD.first)
+    assert ops_of(Operation("unbind"), Operation("bind"), world=nobody) == []
