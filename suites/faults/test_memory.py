@@ -63,6 +63,48 @@ def test_ioas_map(sweep: Sweep, cdev: Cdev, iommufd: Iommufd, page: int, *, atta
         )
 
 
+@checks(rules.UNMAP_DMA)
+@devices("dma-stimulus")
+@pytest.mark.parametrize("kind", [MemoryKind.ANON, MemoryKind.MEMFD], ids=["anonymous", "shared"])
+def test_unmap_dma(sweep: Sweep, own: Assigned, page: int, kind: MemoryKind) -> None:
+    """Type1: what is not unmapped stays mapped and locked, and can be unmapped later."""
+    container = own.container
+    with Memory(sweep.port, PAGES * page, kind=kind, fill=1) as memory:
+        container.map(memory, IOVA, memory.size)
+        sweep(
+            rules.UNMAP_DMA,
+            lambda port: Container(port, container.handle).try_unmap(IOVA, memory.size),
+            lambda: container.map(memory, IOVA, memory.size),
+            unanswered=lambda: container.try_map(memory, IOVA, memory.size),
+        )
+        container.unmapped(IOVA, memory.size)
+
+
+@checks(rules.IOAS_UNMAP)
+@devices("dma-stimulus")
+@pytest.mark.parametrize("attached", [True, False], ids=["attached", "alone"])
+def test_ioas_unmap(
+    sweep: Sweep, cdev: Cdev, iommufd: Iommufd, page: int, *, attached: bool
+) -> None:
+    """The same of an address space, with a device's page table and without."""
+    cdev.bind(iommufd)
+    ioas = iommufd.alloc_ioas()
+    if attached:
+        cdev.attach(ioas)
+    with Memory(sweep.port, PAGES * page, fill=1) as memory:
+
+        def map_again() -> None:
+            iommufd.try_map_ioas(ioas, memory, IOVA, memory.size)
+
+        map_again()
+        sweep(
+            rules.IOAS_UNMAP,
+            lambda port: Iommufd(port, iommufd.handle).try_unmap_ioas(ioas, IOVA, memory.size),
+            map_again,
+            unanswered=map_again,
+        )
+
+
 @checks(rules.IOAS_MAP_ANSWER)
 def test_an_answer_that_cannot_be_written(
     iommufd: Iommufd, memory: Memory, promised: Callable[[Rule], int]

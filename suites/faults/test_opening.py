@@ -174,3 +174,17 @@ def test_attach(sweep: Sweep, cdev: Cdev, iommufd: Iommufd) -> None:
     cdev.bind(iommufd)
     ioas = iommufd.alloc_ioas()
     sweep(rules.ATTACH, lambda port: Cdev(port, cdev.handle).try_attach(ioas), cdev.detach)
+
+
+@checks(rules.DETACH)
+@devices("irq-stimulus", without=("grouped",))
+def test_detach(sweep: Sweep, cdev: Cdev, iommufd: Iommufd) -> None:
+    """From an address space, which is left as it was."""
+    cdev.bind(iommufd)
+    ioas = iommufd.alloc_ioas()
+    cdev.attach(ioas)
+    sweep(
+        rules.DETACH,
+        lambda port: Cdev(port, cdev.handle).try_detach(),
+        lambda: cdev.attach(ioas),
+    )

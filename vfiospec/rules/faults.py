@@ -123,6 +123,24 @@ MAP_DMA = _fails(
     Source("drivers/vfio/vfio_iommu_type1.c", "vfio_dma_do_map"),
 )
 
+UNMAP_DMA = _fails(
+    "unmap-dma",
+    "An UNMAP_DMA",
+    Source("drivers/vfio/vfio_iommu_type1.c", "vfio_dma_do_unmap"),
+)
+
+IOAS_UNMAP = _fails(
+    "ioas-unmap",
+    "An IOAS_UNMAP",
+    Source(_IOAS, "iommufd_ioas_unmap"),
+)
+
+DETACH = _fails(
+    "detach",
+    "A DETACH_IOMMUFD_PT",
+    Source(_CDEV, "vfio_df_ioctl_detach_pt"),
+)
+
 SET_IRQS = _fails(
     "set-irqs",
     "A SET_IRQS",

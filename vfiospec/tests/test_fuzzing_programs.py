@@ -254,7 +254,7 @@ def test_a_device_is_let_go_before_it_is_taken_from_its_driver() -> None:
 
 
 def test_one_device_at_a_time_is_without_its_driver() -> None:
-    made = materialise([Operation("unbind"), Operation("unbind"), Operation("bind")], WORLD)
+    made = materialise((Operation("unbind"), Operation("unbind"), Operation("bind")), WORLD)
     driver = "/sys/bus/pci/drivers/vfio-pci"
     told = [op.path for op in made.ops if isinstance(op, o.WriteFile)]
     assert told == [f"{driver}/{what}" for what in ("unbind", "bind", "unbind", "bind")]
