@@ -23,7 +23,7 @@ from vfiospec.fuzzing.materialise import materialise
 from vfiospec.fuzzing.model import Program, World
 from vfiospec.fuzzing.oracle import judge, may_leave
 from vfiospec.fuzzing.target import Target
-from vfiospec.fuzzing.titles import find_reports
+from vfiospec.fuzzing.titles import find_reports, title_of
 from vfiospec.fuzzing.world import FIRST_HANDLE, build_world
 
 SLOW: Final = 20.0  # seconds of a batch
@@ -258,7 +258,7 @@ class Campaign:
     def _keep(self, why: str, words: str, program: Program, step: int) -> None:
         # What a kernel goes on after is not what it died of.
         grave = [r.title for r in find_reports(words) if r.kind not in _MILD]
-        title = grave[0] if grave else why.strip()
+        title = grave[0] if grave else title_of(why, why.strip())
         if program:
             self.avoided.learn(title, program, step)
         if why.startswith(self._emulator):

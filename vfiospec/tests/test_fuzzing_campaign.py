@@ -108,6 +108,13 @@ class MadeUpGuest:
         return "BUG: kernel NULL pointer dereference, address: 0000000000000008\n"
 
 
+class Quiet(MadeUpGuest):
+    """One whose console tells nothing."""
+
+    def console(self) -> str:
+        return "booted\n"
+
+
 Begin = Callable[..., Campaign]
 
 
@@ -236,16 +243,18 @@ def test_what_a_kernel_goes_on_after_hides_no_death(begin: Begin) -> None:
 
 def test_time_that_was_up_once_and_never_again_is_no_find(begin: Begin) -> None:
     """So it is on a machine that was busy with something else."""
-
-    class Quiet(MadeUpGuest):
-        def console(self) -> str:
-            return "booted\n"
-
     made = begin(Quiet(unfound=True, why="no answer within 60 s"))
     made.run([(HARMLESS, DEADLY)])
     assert made.finds == []
     (batch,) = journal.read(made.folder / "unexplained-001.bin")
     assert batch == [(HARMLESS, DEADLY)]
+
+
+def test_a_death_is_called_the_same_wherever_it_was_told_of(begin: Begin) -> None:
+    """Its first line is all there is of it: an address in that would make each a new one."""
+    made = begin(Quiet(why="BUG: unable to handle page fault for address: ffffc90000123000"))
+    made.run([(DEADLY,)])
+    assert [find.title for find in made.finds] == ["BUG: unable to handle page fault"]
 
 
 def test_a_kernel_that_cannot_be_started_again_ends_it(begin: Begin) -> None:
@@ -257,18 +266,38 @@ def test_a_kernel_that_cannot_be_started_again_ends_it(begin: Begin) -> None:
         few.run([(DEADLY,)])
 
 
-def test_what_is_avoided_is_what_all_deaths_have_in_common() -> None:
+def pread(region: int, offset: int, size: int = RAW + 4) -> Operation:
+    return Operation("pread", 0, (RAW + region, RAW + offset, size))
+
+
+def test_what_is_avoided_lies_between_the_deaths() -> None:
     known = Avoided()
-    known.learn("t", (Operation("pread", 0, (1, 2, 3)),), 0)
-    assert known.matches((HARMLESS, Operation("pread", 7, (1, 2, 3))))
-    assert not known.matches((Operation("pread", 0, (1, 2, 4)),))
-    known.learn("t", (Operation("pread", 0, (1, 9, 9)),), 0)
-    assert known.matches((Operation("pread", 0, (1, 5, 5)),))
-    assert not known.matches((Operation("pread", 0, (2, 2, 3)),))
-    known.learn("t", (Operation("pread", 0, (7, 7, 7)),), 0)
-    assert not known.matches((Operation("pread", 0, (8, 8, 8)),)), "nothing in common: two ways"
+    known.learn("t", (pread(1, 20),), 0)
+    assert known.matches((HARMLESS, pread(1, 20)))
+    assert not known.matches((pread(1, 21),))
+    known.learn("t", (pread(1, 30),), 0)
+    assert known.matches((pread(1, 25),))
+    for other in (pread(2, 25), pread(1, 19), pread(1, 31), pread(1, 25, RAW + 8)):
+        assert not known.matches((other,)), other
+
+
+def test_a_number_is_the_same_however_it_was_chosen() -> None:
+    known = Avoided()
+    known.learn("t", (Operation("pread", 0, (1, 0, RAW + 4)),), 0)  # the second choice: region 0
+    assert known.matches((pread(0, 0),))
+    negative = Operation("VFIO_DEVICE_IOEVENTFD", 0, (0, 0, RAW + (1 << 64) - 8))
+    known.learn("u", (negative,), 0)
+    known.learn("u", (negative._replace(values=(0, 0, RAW + (1 << 63))),), 0)
+    assert known.matches((negative._replace(values=(0, 0, RAW + (1 << 64) - 4096)),))
+    assert not known.matches((negative._replace(values=(0, 0, RAW + (1 << 62))),))
+
+
+def test_nothing_is_learnt_of_what_looks_all_the_same() -> None:
+    known = Avoided()
     known.learn("t", (HARMLESS,), 1)
     assert not known.matches((HARMLESS,)), "harm when all is closed is no step's"
+    known.learn("t", (Operation("close"),), 0)
+    assert not known.matches((Operation("close"),)), "a close has nothing to tell it by"
 
 
 # -- feedback, and the driver between it and an engine
