@@ -135,18 +135,15 @@ def prove(
 
     Exit code: 0 all did as they should, 1 one did not.
     """
-    out.mkdir(parents=True, exist_ok=True)
     failed = 0
-    with (out / "proofs.jsonl").open("ab") as file:
-        for bug in _chosen(ids):
-            began = time.monotonic()
-            proof = _control(tree, bug) if control else _prove(tree, bug, out, trials)
-            proof = msgspec.structs.replace(proof, seconds=round(time.monotonic() - began, 1))
-            file.write(msgspec.json.encode(proof) + b"\n")
-            file.flush()
-            typer.echo(msgspec.json.encode(proof).decode())
-            good = proof.innocent if control else proof.expected and proof.alone == proof.title
-            failed += not good
+    for bug in _chosen(ids):
+        began = time.monotonic()
+        proof = _control(tree, bug) if control else _prove(tree, bug, out, trials)
+        proof = msgspec.structs.replace(proof, seconds=round(time.monotonic() - began, 1))
+        _kept(out / "proofs.jsonl", proof)
+        typer.echo(msgspec.json.encode(proof).decode())
+        good = proof.innocent if control else proof.expected and proof.alone == proof.title
+        failed += not good
     raise typer.Exit(1 if failed else 0)
 
 
@@ -163,23 +160,27 @@ def find(  # noqa: PLR0913, PLR0917 -- what is on the command line
 
     Exit code: 0 each was found each time, 1 one was not.
     """
-    out.mkdir(parents=True, exist_ok=True)
     missed = 0
-    with (out / "hunts.jsonl").open("ab") as file:
-        for bug in _chosen(ids):
-            modules = build_modules(tree, bug.edit, _say)
-            hunts = []
-            for seed in range(first, first + repeats):
-                hunt = _hunt(tree, bug, modules, out / f"{bug.id}-{seed}", limit, seed)
-                hunts.append(hunt)
-                file.write(msgspec.json.encode(hunt) + b"\n")
-                file.flush()
-                _say(f"{bug.id}, seed {seed}: {hunt.title or 'not found'}, {hunt.seconds:.0f} s")
-            found = [hunt.seconds for hunt in hunts if hunt.title]
-            missed += len(hunts) - len(found)
-            middle = f"median {statistics.median(found):.0f} s" if found else "never"
-            typer.echo(f"{bug.id}\t{len(found)} of {len(hunts)}\t{middle}")
+    for bug in _chosen(ids):
+        modules = build_modules(tree, bug.edit, _say)
+        hunts = []
+        for seed in range(first, first + repeats):
+            hunt = _hunt(tree, bug, modules, out / f"{bug.id}-{seed}", limit, seed)
+            hunts.append(hunt)
+            _kept(out / "hunts.jsonl", hunt)
+            _say(f"{bug.id}, seed {seed}: {hunt.title or 'not found'}, {hunt.seconds:.0f} s")
+        found = [hunt.seconds for hunt in hunts if hunt.title]
+        missed += len(hunts) - len(found)
+        middle = f"median {statistics.median(found):.0f} s" if found else "never"
+        typer.echo(f"{bug.id}\t{len(found)} of {len(hunts)}\t{middle}")
     raise typer.Exit(1 if missed else 0)
+
+
+def _kept(file: Path, line: msgspec.Struct) -> None:
+    """Append a line, so that a run which is stopped leaves what it has."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("ab") as lines:
+        lines.write(msgspec.json.encode(line) + b"\n")
 
 
 def _hunt(  # noqa: PLR0913, PLR0917 -- what a try is made of
