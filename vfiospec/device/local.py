@@ -253,6 +253,7 @@ class LocalExecutor:
         except KeyError:
             raise Refused(f"handle {op.fd} is not an open file") from None
         data, at = op.data, op.at
+        before = _open_fds() if op.out is not None else set()
         if data is None:
             argument = op.value & _WORD if at is None else self._address(at)
             reply = self._result(_ioctl(fd, op.request, argument))
@@ -271,7 +272,9 @@ class LocalExecutor:
             if back is not None and op.fixups:
                 back = self._without_fixups(back, data, op.fixups)
             reply = Reply(reply.ret, reply.errno, back)
-        if op.out is not None and reply.ret >= 0:
+        # A kernel that is wrong may answer with any number: whoever took it for a file would close
+        # one of ours.
+        if op.out is not None and reply.ret not in before and _is_open(reply.ret):
             kept = self._keep_fd(op.out, reply.ret)
             return Reply(kept.ret, kept.errno, reply.data, reply.spill)
         return reply

@@ -23,12 +23,14 @@ from vfiospec.fuzzing.materialise import materialise
 from vfiospec.fuzzing.model import Program, World
 from vfiospec.fuzzing.oracle import judge, may_leave
 from vfiospec.fuzzing.target import Target
-from vfiospec.fuzzing.titles import find_reports, title_of
+from vfiospec.fuzzing.titles import Report, find_reports, title_of
 from vfiospec.fuzzing.world import FIRST_HANDLE, build_world
 
 SLOW: Final = 20.0  # seconds of a batch
-# Reports after which a kernel goes on as before, and reports another one too.
+# Reports after which a kernel goes on as before, and reports another one too. Not so after an
+# index that is too large: then memory was used that is another's.
 _MILD = frozenset({"UBSAN", "WARNING"})
+_GRAVE = "UBSAN: array-index-out-of-bounds"
 
 
 class CampaignOver(Exception):  # noqa: N818 -- an end, not an error
@@ -257,7 +259,9 @@ class Campaign:
 
     def _keep(self, why: str, words: str, program: Program, step: int) -> None:
         # What a kernel goes on after is not what it died of.
-        grave = [r.title for r in find_reports(words) if r.kind not in _MILD]
+        reports = [r for r in find_reports(words) if not _goes_on(r)]
+        # An index that is too large is why, but what it died of is what others call it by.
+        grave = [r.title for r in sorted(reports, key=lambda r: r.kind in _MILD)]
         title = grave[0] if grave else title_of(why, why.strip())
         if program:
             self.avoided.learn(title, program, step)
@@ -289,4 +293,8 @@ class Campaign:
 def _is_mild(words: str) -> bool:
     """Whether a kernel goes on as before after all that it reported."""
     reports = find_reports(words)
-    return bool(reports) and all(r.kind in _MILD for r in reports)
+    return bool(reports) and all(map(_goes_on, reports))
+
+
+def _goes_on(report: Report) -> bool:
+    return report.kind in _MILD and not report.title.startswith(_GRAVE)

@@ -235,10 +235,23 @@ def test_a_death_nobody_can_repeat_keeps_the_journal(begin: Begin) -> None:
 
 def test_what_a_kernel_goes_on_after_hides_no_death(begin: Begin) -> None:
     """One program does both: the step that it dies of is the one that counts."""
-    noise = "UBSAN: array-index-out-of-bounds in drivers/vfio/pci/x.c:447:20\nvfio_x+0x1/0x2"
+    noise = "UBSAN: shift-out-of-bounds in drivers/vfio/pci/x.c:447:20\nvfio_x+0x1/0x2"
     made = begin(MadeUpGuest(noise=noise))
     made.run([(HARMLESS, NOISY, DEADLY)])
     assert [(find.title.split(":")[0], find.step) for find in made.finds] == [("BUG", 2)]
+
+
+def test_an_index_that_is_too_large_takes_a_boot(begin: Begin) -> None:
+    """What the kernel wrote there is another's: nothing it does from now on can be believed."""
+    noise = "UBSAN: array-index-out-of-bounds in samples/vfio-mdev/x.c:5:2\nvfio_x+0x1/0x2"
+    made = begin(MadeUpGuest(noise=noise))
+    made.run([(HARMLESS, NOISY)])
+    assert [(find.title.split(" ")[1], find.step) for find in made.finds] == [
+        ("array-index-out-of-bounds", 1)
+    ]
+    assert made.figures.reboots == 2
+    made.run([(NOISY,)])
+    assert made.figures.avoided == 1
 
 
 def test_time_that_was_up_once_and_never_again_is_no_find(begin: Begin) -> None:

@@ -21,7 +21,7 @@ from vfiospec.lab.native import build_executor
 
 PAGE = mmap.PAGESIZE
 _RW = mmap.PROT_READ | mmap.PROT_WRITE
-FIONREAD, TCGETS = 0x541B, 0x5401
+FIONREAD, TCGETS, FIONBIO = 0x541B, 0x5401, 0x5421
 
 
 @pytest.fixture(params=["local", "python", "c"])
@@ -118,6 +118,17 @@ def test_a_files_number_is_filled_in(port: Port) -> None:
     assert (
         port.do(o.Peek(Ref(2), 12)).data == b"\xee" * 4 + number.to_bytes(4, "little") + b"\xee" * 4
     )
+
+
+def test_an_answer_that_is_no_new_file_is_not_kept(port: Port) -> None:
+    """FIONBIO answers 0, which is a file of whoever makes the calls."""
+    port.run([o.Eventfd(1)])
+    reply = port.do(o.Ioctl(1, FIONBIO, 0, bytes(4), out=2))
+    assert (reply.ret, reply.fault) == (0, "")
+    with pytest.raises(PortError, match="not an open file"):
+        port.do(o.Close(2))
+    assert port.do(o.Pwrite(1, (1).to_bytes(8, "little"))).ret == 8
+    assert port.do(o.Dup(2, 1)).ret > 2, "and the handle is free"
 
 
 def test_a_fixup_outside_of_its_buffer_is_refused(port: Port) -> None:

@@ -34,6 +34,7 @@ void op_close(struct reader *r, struct result *res)
 		fault(res, "handle %u is not an open file", id);
 		return;
 	}
+	own_fd(h->fd, false); // before: once it is closed, a thread beside may get the number
 	done(res, MADE(close(h->fd)));
 	h->kind = UNSET;
 }
@@ -110,7 +111,7 @@ void op_ioctl(struct reader *r, struct result *res)
 			res->ret = ret;
 		}
 	}
-	if (keep && res->ret >= 0) {
+	if (keep && is_new_fd(res->ret)) {
 		int64_t ret = res->ret;
 
 		keep_fd(res, keep - 1, ret);

@@ -136,6 +136,8 @@ int serve(int in, int out)
 	uint8_t *frame = NULL;
 	uint32_t size, room = 0;
 
+	own_fd(in, true);
+	own_fd(out, true);
 	while (read_all(in, &size, 4)) {
 		struct reader r;
 		uint32_t count;

@@ -38,6 +38,7 @@ static bool set_tracing(struct result *res, enum mode mode)
 		kcov = open("/sys/kernel/debug/kcov", O_RDWR | O_CLOEXEC);
 		if (kcov < 0)
 			return fault(res, "no coverage: /sys/kernel/debug/kcov: %s", strerror(errno));
+		own_fd(kcov, true);
 		if (ioctl(kcov, KCOV_INIT_TRACE, (unsigned long)WORDS))
 			return fault(res, "no coverage: KCOV_INIT_TRACE: %s", strerror(errno));
 		cover = mmap(NULL, WORDS * sizeof(*cover), PROT_READ | PROT_WRITE, MAP_SHARED, kcov, 0);

@@ -18,10 +18,12 @@
 
 static void release(struct handle *h)
 {
-	if (h->kind == FD || h->kind == PROCESS)
+	if (h->kind == FD || h->kind == PROCESS) {
+		own_fd(h->fd, false);
 		close(h->fd);
-	else if (h->kind == MAPPING)
+	} else if (h->kind == MAPPING) {
 		munmap(h->whole, h->whole_size);
+	}
 	h->kind = UNSET;
 }
 
@@ -70,6 +72,7 @@ void op_fork(struct reader *r, struct result *res)
 		close(pair[0]);
 		return;
 	}
+	own_fd(pair[0], true);
 	h->kind = PROCESS;
 	h->fd = pair[0];
 	h->pid = pid;

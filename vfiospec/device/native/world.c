@@ -6,6 +6,7 @@
 #include "world.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -224,6 +225,24 @@ bool fd_of(struct result *res, uint32_t id, int *fd)
 	return true;
 }
 
+#define OWNABLE 1024
+static bool owned[OWNABLE];
+
+void own_fd(int fd, bool yes)
+{
+	if (fd >= 0 && fd < OWNABLE)
+		owned[fd] = yes;
+}
+
+// A kernel that is wrong, or was asked for something else, may answer with any number: whoever took
+// it for a file would close one of ours.
+bool is_new_fd(int64_t fd)
+{
+	if (fd <= STDERR_FILENO || fd > INT32_MAX || (fd < OWNABLE && owned[fd]))
+		return false;
+	return fcntl(fd, F_GETFD) >= 0;
+}
+
 void keep_fd(struct result *res, uint32_t out, int fd)
 {
 	struct handle *h;
@@ -237,6 +256,7 @@ void keep_fd(struct result *res, uint32_t out, int fd)
 		fault(res, "handle %u is taken", out);
 		return;
 	}
+	own_fd(fd, true);
 	h->kind = FD;
 	h->fd = fd;
 }

@@ -90,6 +90,8 @@ struct ref get_ref(struct reader *r);
 bool resolve(struct result *res, struct ref ref, uint8_t **address);
 bool fd_of(struct result *res, uint32_t id, int *fd);
 void keep_fd(struct result *res, uint32_t out, int fd);
+void own_fd(int fd, bool yes); // whether a descriptor is a handle's, or the executor's own
+bool is_new_fd(int64_t fd);    // whether a call's answer is a file that nobody has yet
 struct handle *keep_mapping(struct result *res, uint32_t out);
 bool apply_fixups(const struct reader *list, struct result *res, uint8_t *data, size_t len);
 void undo_fixups(const struct reader *list, uint8_t *data, const uint8_t *original, size_t len);
