@@ -224,18 +224,25 @@ static const char *link_of(const char *name)
 	return strrchr(text, '/') ? strrchr(text, '/') + 1 : text;
 }
 
-static const char *group_of(const char *bdf)
+static const char *folder_of(const char *device)
 {
-	const char *number = link_of(path("/sys/bus/pci/devices/%s/iommu_group", bdf));
+	const char *pci = path("/sys/bus/pci/devices/%s", device);
+
+	return access(pci, F_OK) ? path("/sys/bus/mdev/devices/%s", device) : pci;
+}
+
+static const char *group_of(const char *device)
+{
+	const char *number = link_of(path("%s/iommu_group", folder_of(device)));
 	const char *plain = path("/dev/vfio/%s", number);
 
 	return access(plain, F_OK) ? path("/dev/vfio/noiommu-%s", number) : plain;
 }
 
-static const char *cdev_of(const char *bdf)
+static const char *cdev_of(const char *device)
 {
 	const char *found = "/dev/vfio/devices/none";
-	DIR *folder = opendir(path("/sys/bus/pci/devices/%s/vfio-dev", bdf));
+	DIR *folder = opendir(path("%s/vfio-dev", folder_of(device)));
 	struct dirent *entry;
 
 	while (folder && (entry = readdir(folder)))

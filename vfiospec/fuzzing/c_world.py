@@ -7,11 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from vfiospec.abi import vfio
 from vfiospec.device import ops as o
 from vfiospec.device.ops import AnyOp
+from vfiospec.device.port import Step
 from vfiospec.device.transcript import Target, TranscriptDevice
 from vfiospec.fuzzing.c_values import number, text
 
 _GROUP = re.compile(r"/dev/vfio/(?:noiommu-)?(\d+)")
 _CDEV = re.compile(r"/dev/vfio/devices/vfio(\d+)")
+_MEDIATED = re.compile(
+    r"/sys/bus/mdev/devices/(?P<uuid>[0-9A-Fa-f-]+)/(?P<what>iommu_group|vfio-dev)"
+)
 _NODES = {"/dev/vfio/vfio": "container", "/dev/iommu": "iommufd"}
 
 
@@ -30,12 +34,29 @@ def walk(ops: Iterable[AnyOp]) -> Iterator[AnyOp]:
                 yield from walk(program)
 
 
+def _mediated(steps: Iterable[Step]) -> Iterator[tuple[str, str]]:
+    """The nodes of mediated devices, each with its device's UUID, as links and folders told."""
+    for op, reply in steps:
+        if reply is None or not isinstance(op, o.ReadLink | o.ListDir):
+            continue
+        about = _MEDIATED.fullmatch(op.path)
+        if about is None:
+            continue
+        if about["what"] == "iommu_group":
+            yield f"/dev/vfio/{reply.bytes.decode().rpartition('/')[2]}", about["uuid"]
+        for name in reply.bytes.decode().split("\0"):
+            if about["what"] == "vfio-dev" and name.startswith("vfio"):
+                yield f"/dev/vfio/devices/{name}", about["uuid"]
+
+
 class World:
     """What a list of operations speaks of, and how C calls it."""
 
-    def __init__(self, target: Target, ops: Sequence[AnyOp]) -> None:
+    def __init__(self, target: Target, steps: Sequence[Step]) -> None:
         """Look at all of them: a variable is there before its first use."""
+        ops = [op for op, _ in steps]
         self._target = target
+        self._mediated = dict(_mediated(steps))
         self.devices: list[TranscriptDevice] = []
         self._kinds: dict[int, set[str]] = {}
         self._now: dict[int, str] = {}
@@ -107,6 +128,9 @@ class World:
 
     def path(self, path: str) -> tuple[str, bool]:
         """A path as an expression of C, and whether it is the same on every machine."""
+        if (uuid := self._mediated.get(path)) is not None:
+            of = "group_of" if _GROUP.fullmatch(path) else "cdev_of"
+            return f"{of}({text(uuid.encode())})", True
         if (group := _GROUP.fullmatch(path)) and (found := self._of_group(int(group[1]))):
             return f"group_of({self.device(found)})", False
         if (cdev := _CDEV.fullmatch(path)) and int(cdev[1]) < len(self._target.devices):

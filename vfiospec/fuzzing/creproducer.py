@@ -42,7 +42,7 @@ class _Program:
     def __init__(self, target: Target, steps: Sequence[Step], title: str) -> None:
         self._target, self._steps, self._title = target, steps, title
         self._known = any(reply is not None for _, reply in steps)
-        self._world = World(target, [op for op, _ in steps])
+        self._world = World(target, steps)
         self._calls = Calls(self._world, known=self._known)
 
     def text(self) -> str:

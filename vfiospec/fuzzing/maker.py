@@ -40,6 +40,7 @@ class Maker:
         self.step = -1
         self.undone: set[object] = set()
         self.copies: dict[Handle, Handle] = {}  # of the world's own files
+        self.fragile = set(world.fragile)
         self.away: Subject | None = None  # a device that was taken from its driver
 
     def put(self, op: AnyOp) -> None:
@@ -80,8 +81,15 @@ class Maker:
             self.put(o.Eventfd(handle, 0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
             return handle
         handle = self.new(kind)
+        if kind == "device":
+            self.became(handle, self.subject(which))
         self.put(o.Open(handle, self.path(kind, which), flags))
         return handle
+
+    def became(self, handle: Handle, subject: Subject | None) -> None:
+        """Note which device a file is of."""
+        if subject is not None and subject.fragile:
+            self.fragile.add(handle)
 
     def subject(self, which: int) -> Subject | None:
         """A device by its number."""
@@ -120,6 +128,8 @@ class Maker:
         original = self.original(source)
         if original < self.world.first:
             self.copies[handle] = original
+        if source in self.fragile:
+            self.fragile.add(handle)
         return handle
 
     def original(self, fd: Handle) -> Handle:

@@ -39,6 +39,7 @@ class Subject:
     group: int
     cdev: str = ""
     folder: str = ""
+    fragile: bool = False  # a driver that guards no access but those to its first region
     taken: WriteFile | None = None
     given: WriteFile | None = None
 
@@ -59,4 +60,5 @@ class World:
     undo: Mapping[str, tuple[AnyOp, ...]] = field(default_factory=dict)
     dma: tuple[Handle, Handle] | None = None
     loose: int = 0
+    fragile: frozenset[Handle] = frozenset()  # files of devices that are
     removal: tuple[AnyOp, ...] = ()

@@ -77,7 +77,10 @@ def build_world(port: Port, devices: Sequence[Placed], target: Target) -> World:
         containers.append(Container.create(port).handle)
     handles |= {"container": tuple(containers), "group": tuple(groups), "device": tuple(files)}
     subjects = tuple(_subject(port, d) for d in (*free, *held))
-    return World(handles, subjects, FIRST_HANDLE, undo, dma, len(free), removal)
+    fragile = frozenset(
+        file for file, device in zip(files, held, strict=True) if device.name in MEDIATED
+    )
+    return World(handles, subjects, FIRST_HANDLE, undo, dma, len(free), fragile, removal)
 
 
 def _placed(
@@ -128,7 +131,9 @@ def _subject(port: Port, device: Placed) -> Subject:
         driver = f"/sys/bus/pci/drivers/{_driver(port, folder)}"
         taken, given = (o.WriteFile(f"{driver}/{what}", name) for what in ("unbind", "bind"))
     cdev = cdev_path(port, folder) or ""
-    return Subject(device.name, device.bdf, device.group or 0, cdev, folder, taken, given)
+    return Subject(
+        device.name, device.bdf, device.group or 0, cdev, folder, mediated, taken, given
+    )  # fmt: skip
 
 
 def _driver(port: Port, folder: str) -> str:

@@ -9,7 +9,7 @@ _DRIVER = "/sys/bus/pci/drivers/vfio-pci"
 
 def _loose(name: str, bdf: str, group: int, cdev: str) -> Subject:
     taken, given = (WriteFile(f"{_DRIVER}/{what}", bdf.encode()) for what in ("unbind", "bind"))
-    return Subject(name, bdf, group, cdev, f"/sys/bus/pci/devices/{bdf}", taken, given)
+    return Subject(name, bdf, group, cdev, f"/sys/bus/pci/devices/{bdf}", False, taken, given)
 
 
 WORLD = World(

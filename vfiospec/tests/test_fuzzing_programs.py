@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Programs made concrete, and made into others."""
 
+from dataclasses import replace
 from random import Random
 
 import msgspec
@@ -264,3 +265,24 @@ def test_one_device_at_a_time_is_without_its_driver() -> None:
 def test_a_device_somebody_holds_keeps_its_driver() -> None:
     nobody = World(WORLD.handles, WORLD.subjects, WORLD.first)
     assert ops_of(Operation("unbind"), Operation("bind"), world=nobody) == []
+
+
+def test_a_driver_that_guards_nothing_is_asked_for_its_first_region_alone() -> None:
+    """What mtty does elsewhere is to memory of another's, and would be blamed on whatever dies."""
+    world = replace(WORLD, fragile=frozenset({DEVICE}))
+    beyond = [Operation(name, 0, (RAW + 2,)) for name in ("pread", "pwrite")]
+    assert ops_of(*beyond, Operation("dup", KINDS.index("device")), *beyond, world=world) == [
+        o.Dup(world.first, DEVICE)
+    ]
+    assert len(ops_of(*beyond)) == 2
+    assert len(ops_of(Operation("pread", 0, (RAW,)), world=world)) == 1
+
+
+def test_a_file_is_as_fragile_as_its_device() -> None:
+    subjects = tuple(replace(subject, fragile=True) for subject in WORLD.subjects)
+    world = replace(WORLD, subjects=subjects)
+    config = Operation("pread", 0, (RAW + 7,))
+    for name in ("VFIO_GROUP_GET_DEVICE_FD", "open cdev"):
+        ops = ops_of(Operation(name), config, world=world)
+        assert not any(isinstance(op, o.Pread) for op in ops), name
+        assert any(isinstance(op, o.Pread) for op in ops_of(Operation(name), config)), name
