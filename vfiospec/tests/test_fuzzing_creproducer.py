@@ -249,3 +249,20 @@ def test_answers_stand_beside_the_calls() -> None:
     assert "VFIO_DEVICE_RESET, 0)); /* ENOTTY */" in text
     assert "/* not made: handle 9 is not an open file */" in text
     assert re.search(r"close_file\(&event_1\)\); /\* no answer: lost here \*/", text)
+
+
+def test_mediated_devices_are_found_by_their_names() -> None:
+    """Which group and which file they get depends on what else there is."""
+    uuid = "8e680118-a73f-58e6-9e1a-c4acf6720ba5"
+    folder = f"/sys/bus/mdev/devices/{uuid}"
+    steps: list[Step] = [
+        (o.ReadLink(f"{folder}/iommu_group"), Reply(37, data=b"../../../kernel/iommu_groups/15")),
+        (o.ListDir(f"{folder}/vfio-dev"), Reply(0, data=b".\0..\0vfio12\0")),
+        (o.Open(1, "/dev/vfio/15", os.O_RDWR), None),
+        (o.Open(2, "/dev/vfio/devices/vfio12", os.O_RDWR), None),
+        (o.Open(3, "/dev/vfio/3", os.O_RDWR), None),
+    ]
+    text = reproducer(TARGET, steps).text
+    assert f'open(group_of("{uuid}"), O_RDWR)' in text
+    assert f'open(cdev_of("{uuid}"), O_RDWR)' in text
+    assert "open(group_of(bdf_e1000e), O_RDWR)" in text
