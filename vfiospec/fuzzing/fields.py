@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 from vfiospec.abi.base import AbiStruct, s32, u8, u16, u32, u64
 
 PAGE: Final = 4096
+MEMORY: Final = 64 * PAGE  # bytes of the memory that programs find
 _TOP = (1 << 64) - 1
 
 

@@ -10,7 +10,7 @@ from vfiospec.abi import vfio, vfio_feature, vfio_iommu
 from vfiospec.device import ops as o
 from vfiospec.device.ops import AnyOp, Handle
 from vfiospec.fuzzing.description import Description
-from vfiospec.fuzzing.fields import Field, Source
+from vfiospec.fuzzing.fields import PAGE, Field, Source
 from vfiospec.fuzzing.model import ANY_KIND, RAW, Subject, World
 
 KINDS: Final = ("container", "group", "device", "iommufd", "eventfd", "file")
@@ -41,6 +41,7 @@ class Maker:
         self.undone: set[object] = set()
         self.copies: dict[Handle, Handle] = {}  # of the world's own files
         self.fragile = set(world.fragile)
+        self.sizes: dict[Handle, int] = {}  # of mappings
         self.away: Subject | None = None  # a device that was taken from its driver
 
     def put(self, op: AnyOp) -> None:
@@ -53,6 +54,12 @@ class Maker:
         handle = self.next
         self.next += 1
         self.mine.setdefault(kind, []).append(handle)
+        return handle
+
+    def mapping(self, size: int) -> Handle:
+        """A handle for a mapping of that many bytes."""
+        handle = self.new("mapping")
+        self.sizes[handle] = -(-size // PAGE) * PAGE
         return handle
 
     def pick(self, kind: str, which: int) -> Handle | None:

@@ -11,12 +11,13 @@ from vfiospec.device import ops as o
 from vfiospec.device.ops import Fixup, FixupKind, Handle, Ref
 from vfiospec.fuzzing.calls import REGION_SHIFT
 from vfiospec.fuzzing.description import PLACES, ROOMS, Description
-from vfiospec.fuzzing.fields import PAGE, Source
+from vfiospec.fuzzing.fields import MEMORY, PAGE, Source
 from vfiospec.fuzzing.maker import KINDS, Maker, Resolved
 from vfiospec.fuzzing.shapes_sysfs import SYSFS
 
 _WORD: Final = (1 << 64) - 1
 _NOWHERE: Final = 0x7FFF_F000_0000  # an address of user space where nothing is
+_MOST_TOUCHED: Final = 1 << 17  # from the start of a mapping
 _MOST_READ: Final = 1 << 13  # an emulated device takes its time for each word
 _IOEVENTFD: Final = "VFIO_DEVICE_IOEVENTFD"
 _COMMAND: Final = range(edu.DMA_COMMAND, edu.DMA_COMMAND + 8)
@@ -117,7 +118,7 @@ def _eventfd(maker: Maker, about: Description, on: int, values: Resolved) -> Non
 def _memfd(maker: Maker, about: Description, on: int, values: Resolved) -> None:
     del about, on
     size = (values[0][1] % 64 or 1) * PAGE
-    maker.put(o.Alloc(maker.new("mapping"), size, o.MemoryKind.MEMFD))
+    maker.put(o.Alloc(maker.mapping(size), size, o.MemoryKind.MEMFD))
 
 
 def _close(maker: Maker, about: Description, on: int, values: Resolved) -> None:
@@ -212,9 +213,8 @@ def _mmap(maker: Maker, about: Description, on: int, values: Resolved) -> None:
     region, offset, length, protection, sharing = (v[1] for v in values[:5])
     fd = maker.file(about.kind, on)
     where = (region << REGION_SHIFT) + offset & _WORD
-    maker.put(
-        o.Mmap(maker.new("mapping"), length & _WORD, protection & 7, sharing & 0x8003, fd, where)
-    )
+    length &= _WORD
+    maker.put(o.Mmap(maker.mapping(length), length, protection & 7, sharing & 0x8003, fd, where))
 
 
 def _mapping(maker: Maker, on: int) -> Handle:
@@ -231,32 +231,38 @@ def _munmap(maker: Maker, about: Description, on: int, values: Resolved) -> None
 
 def _load(maker: Maker, about: Description, on: int, values: Resolved) -> None:
     del about
-    maker.put(o.Load(Ref(_mapping(maker, on), _near(values[0][1])), _width(values[1][1])))
+    width = _width(values[1][1])
+    maker.put(o.Load(_within(maker, _mapping(maker, on), values[0][1], width), width))
 
 
 def _store(maker: Maker, about: Description, on: int, values: Resolved) -> None:
     del about
-    at = Ref(_mapping(maker, on), _near(values[0][1]))
+    width = _width(values[1][1])
+    at = _within(maker, _mapping(maker, on), values[0][1], width)
     if not _spared(at.offset % PAGE, b"1"):
         return
-    maker.put(o.Store(at, _width(values[1][1]), values[2][1] & _WORD))
+    maker.put(o.Store(at, width, values[2][1] & _WORD))
 
 
 def _width(value: int) -> int:
     return (1, 2, 4, 8)[value.bit_length() % 4] if value not in (1, 2, 4, 8) else value
 
 
-def _near(offset: int) -> int:
-    # Farther out it would be the executor's own memory, not the device's.
-    return offset % (1 << 17)
+def _within(maker: Maker, mapping: Handle, offset: int, size: int) -> Ref:
+    """A place for `size` bytes in a mapping: behind it lies the executor's own memory."""
+    room = max(min(maker.sizes.get(mapping, MEMORY), _MOST_TOUCHED) - size, 0)
+    return Ref(mapping, offset % (room + 1))
 
 
 def _advise(maker: Maker, about: Description, on: int, values: Resolved) -> None:
     own = maker.mine.get("mapping", [])
     if not own:
         return
-    at = Fixup(0, FixupKind.ADDRESS, own[-1 - on % len(own)], _near(values[0][1]) & ~(PAGE - 1))
-    maker.put(o.Syscall(about.shape, (at, values[1][1] % (1 << 14), values[2][1] & 31)))
+    at = _within(maker, own[-1 - on % len(own)], values[0][1], PAGE)
+    start = at.offset & ~(PAGE - 1)
+    size = min(values[1][1] % (1 << 14), maker.sizes[at.handle] - start)
+    address = Fixup(0, FixupKind.ADDRESS, at.handle, start)
+    maker.put(o.Syscall(about.shape, (address, size, values[2][1] & 31)))
 
 
 def _fork(maker: Maker, about: Description, on: int, values: Resolved) -> None:

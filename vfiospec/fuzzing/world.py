@@ -18,7 +18,7 @@ from vfiospec.device.mdev import Mdev, MdevType
 from vfiospec.device.ops import AnyOp
 from vfiospec.device.port import Port
 from vfiospec.fuzzing.calls import REGION_SHIFT
-from vfiospec.fuzzing.fields import PAGE
+from vfiospec.fuzzing.fields import MEMORY, PAGE
 from vfiospec.fuzzing.model import Subject, World
 from vfiospec.fuzzing.target import Target
 
@@ -55,7 +55,7 @@ def build_world(port: Port, devices: Sequence[Placed], target: Target) -> World:
     held, free, removal = _placed(port, devices, target)
     handles: dict[str, tuple[int, ...]] = {}
     undo: dict[str, tuple[AnyOp, ...]] = {}
-    memory = [Memory(port, 64 * PAGE, fill=0xA5, guard=True), Memory(port, PAGE, guard=True)]
+    memory = [Memory(port, MEMORY, fill=0xA5, guard=True), Memory(port, PAGE, guard=True)]
     handles["memory"] = tuple(m.handle for m in memory)
     handles["eventfd"] = tuple(EventFd.create(port).handle for _ in range(_EVENTFDS))
     containers, groups, files = [], [], []

@@ -15,7 +15,7 @@ from vfiospec.device.ops import AnyOp, Fixup, FixupKind, Ref
 from vfiospec.device.wire import decode_request, encode_request
 from vfiospec.fuzzing import codec
 from vfiospec.fuzzing.describe import descriptions
-from vfiospec.fuzzing.fields import PAGE
+from vfiospec.fuzzing.fields import MEMORY, PAGE
 from vfiospec.fuzzing.idioms import IDIOMS
 from vfiospec.fuzzing.maker import KINDS
 from vfiospec.fuzzing.materialise import materialise
@@ -286,3 +286,25 @@ def test_a_file_is_as_fragile_as_its_device() -> None:
         ops = ops_of(Operation(name), config, world=world)
         assert not any(isinstance(op, o.Pread) for op in ops), name
         assert any(isinstance(op, o.Pread) for op in ops_of(Operation(name), config)), name
+
+
+TOUCH = ("mmap", "memfd", "load", "store", "madvise", "mprotect", "munmap")
+
+
+@given(st.lists(st.tuples(st.sampled_from(TOUCH), st.integers(0, 9), st.integers(0, 1 << 64))))
+def test_memory_is_touched_where_it_is_a_programs(steps: list[tuple[str, int, int]]) -> None:
+    """What lies behind a mapping may be the executor's own."""
+    program = tuple(Operation(name, on, (RAW + n, RAW + n, RAW + n)) for name, on, n in steps)
+    sizes = {7: MEMORY}
+    for op in materialise(program, WORLD).ops:
+        if isinstance(op, o.Mmap):
+            sizes[op.out] = -(-op.length // PAGE) * PAGE
+        elif isinstance(op, o.Alloc):
+            sizes[op.out] = op.size
+        elif isinstance(op, o.Load | o.Store):
+            assert op.at.offset == 0 or op.at.offset + op.width <= sizes[op.at.handle]
+        elif isinstance(op, o.Syscall):
+            at, size = op.args[:2]
+            assert isinstance(at, Fixup)
+            assert isinstance(size, int)
+            assert at.addend + size <= sizes[at.handle]
