@@ -37,8 +37,8 @@ def _bind(maker: Maker, about: Description, on: int, values: Resolved) -> None:
 def _sriov(maker: Maker, about: Description, on: int, values: Resolved) -> None:
     del about, on
     subject = maker.subject(values[0][1])
-    if subject is None:
-        return
+    if subject is None or not maker.world.loose:
+        return  # in place, where nothing is loose, a parameter of a module is not ours
     path = f"{subject.folder}/sriov_numvfs"
     maker.put(o.WriteFile("/sys/module/vfio_pci/parameters/enable_sriov", b"Y"))
     maker.put(o.WriteFile(path, str(values[1][1] & 0xFFFF).encode()))
