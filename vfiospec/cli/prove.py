@@ -173,13 +173,15 @@ def prove(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
         given += _options("--wrong", *(w.id for w in wrongs) if wrong else ())
         sys.exit(_end(in_parts(shares(wrongs, jobs), given, folder), folder))
     request = Request(wrongs, brief=sample, after=Finder(folder) if find else None)
+    broken = [w.rule for w in wrongs]
     if tree is not None:
         kernel = str(tree.absolute())
         asked, build = _of_tree(tree, chapter or [], wrong or [])
         request = Request((), kernels=asked, modules=build)
+        broken = [k.rule for k in asked]
     folders = [folder_of(c) for c in chapter or []]
     if (sample or wrong) and not find:
-        folders = sorted({folder_of(w.rule.partition(".")[0]) for w in wrongs})
+        folders = sorted({folder_of(rule.partition(".")[0]) for rule in broken})
     if folders and not find:  # a rule's tests may lie in another chapter's folder
         folders = sorted({*folders, *(w.test.partition(".")[0] for w in wrongs if w.test)})
     arguments = [
@@ -225,6 +227,8 @@ def _conclude(frontend: _ProofFrontend, folder: Path, code: int) -> int:
         sys.stderr.write(f"vfiospec: {plugin.problem}\n")
     made = frontend.request.proof
     if made is None:
+        if not frontend.errors and not (plugin and plugin.problem):
+            sys.stderr.write(f"vfiospec: no test was run (pytest's exit code is {code})\n")
         return CANNOT_JUDGE
     _end(made, folder)
     return code

@@ -359,3 +359,22 @@ KEPT = rule(
     Strength.ENFORCED,
     Source(TYPE1, "vfio_iommu_type1_detach_group"),
 )
+
+REPLAYED = rule(
+    "mdev.replayed",
+    "What was mapped before the first device behind an IOMMU came is mapped for it too: the same "
+    "memory, at the same addresses, with the same access, and pinned from then on.",
+    Strength.ENFORCED,
+    Source(TYPE1, "vfio_iommu_type1_attach_group"),
+    Source(TYPE1, "vfio_iommu_replay"),
+)
+
+REPLAY_FAILS = rule(
+    "mdev.replay-fails",
+    "If one of the mappings has no memory any more, SET_CONTAINER of the device behind an IOMMU is "
+    "EFAULT: nothing is pinned, the group is free, and the container goes on as it was.",
+    Strength.ENFORCED,
+    Source(TYPE1, "vfio_iommu_type1_attach_group"),
+    Source(TYPE1, "vfio_iommu_replay"),
+    answer=EFAULT,
+)
