@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from vfiospec.lab.build import profiles
 from vfiospec.lab.build import wrong as building
 from vfiospec.lab.cache import LabError
 from vfiospec.wrong import kernels
@@ -114,3 +115,13 @@ def test_data_that_says_something_impossible_is_an_error(
     (tmp_path / "a.toml").write_text(f'[[kernel]]\nid = "k"\nwhat = ""\n{text}\n')
     with pytest.raises(WrongError, match=why):
         kernels.load(tmp_path)
+
+
+def test_a_folder_built_alone_is_instrumented_as_a_whole() -> None:
+    """Conditions on folders are written for a build of everything."""
+    within = profiles.load("fuzz").variables
+    alone = profiles.of_a_folder("fuzz", within)
+    assert "filter" in within["KCOV_INSTRUMENT"]
+    assert alone == {**within, "KCOV_INSTRUMENT": "y"}
+    plain = profiles.load("conformance").variables
+    assert profiles.of_a_folder("conformance", plain) == plain

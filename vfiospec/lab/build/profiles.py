@@ -100,6 +100,14 @@ def load(name: str) -> Profile:
     return Profile(name, options | {local.name: local}, variables)
 
 
+def of_a_folder(profile: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """The same variables where one instrumented folder is built outside of its tree.
+
+    There kbuild calls the folder by another name, which the condition on it does not know.
+    """
+    return {**variables, **dict.fromkeys(_INSTRUMENTED.get(profile, {}), "y")}
+
+
 def parse(text: str, where: str) -> dict[str, Option]:
     """Read a fragment. LabError names the line that is neither an option nor a comment."""
     options: dict[str, Option] = {}

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from vfiospec.lab.build import record
+from vfiospec.lab.build import profiles, record
 from vfiospec.lab.build.builder import cpus
 from vfiospec.lab.build.make import Make, check_tools, compiler, own_environment
 from vfiospec.lab.build.source import version_text
@@ -92,7 +92,10 @@ def _folder_of(edit: Edit) -> str:
 
 
 def _named(tree: Path, source: Path, folders: Sequence[str], texts: Mapping[str, str]) -> str:
-    facts = [str(tree), _time(tree / "Module.symvers"), version_text(source), compiler(), *folders]
+    facts = [
+        str(tree), _time(tree / "Module.symvers"), version_text(source), compiler(), *folders,
+        *(f"{name}={value}" for name, value in sorted(_variables(tree).items())),
+    ]  # fmt: skip
     return _digest(*facts, *(f"{file}\0{text}" for file, text in sorted(texts.items())))
 
 
@@ -124,7 +127,6 @@ def _refresh(work: Path, source: Path, texts: Mapping[str, str]) -> None:
 
 
 def _make(tree: Path, work: Path, folder: str) -> None:
-    made = record.read(tree)
     log = work / f"{folder.replace('/', '-')}.log"
     log.unlink(missing_ok=True)
     Make(
@@ -132,9 +134,15 @@ def _make(tree: Path, work: Path, folder: str) -> None:
         build=None,
         log=log,
         jobs=cpus(),
-        variables={**(made.variables if made else {}), "M": str(work / folder)},
-        environment=own_environment() if made else os.environ,
+        variables={**_variables(tree), "M": str(work / folder)},
+        environment=own_environment() if record.read(tree) else os.environ,
     ).run("modules")
+
+
+def _variables(tree: Path) -> dict[str, str]:
+    """What the tree itself was built with."""
+    made = record.read(tree)
+    return profiles.of_a_folder(made.profile, made.variables) if made else {}
 
 
 def _keep(work: Path, folders: Sequence[str], target: Path) -> None:
