@@ -156,3 +156,35 @@ def test_a_vector_ends_with_its_region(framebuffer: View, memory: Memory) -> Non
     region, _ = framebuffer
     start = int(region.info.size) - 12
     expect.accepted(region.try_vector("preadv", start, (8, 8, 8), memory), 12)
+
+
+@checks(rules.VECTOR)
+@pytest.mark.parametrize("parts", [(4, 4), (2, 6, 8), (1, 3, 0, 4), (64, 64)], ids=str)
+def test_parts_of_configuration_space(
+    device: Device, memory: Memory, parts: tuple[int, ...]
+) -> None:
+    """Read as one piece, from its start and from within."""
+    region, whole = device.region(vfio.VFIO_PCI_CONFIG_REGION_INDEX), sum(parts)
+    for offset in (0, regs.PCI_BASE_ADDRESS_0):
+        expected = region.try_read(offset, whole).data
+        expect.accepted(region.try_vector("preadv", offset, parts, memory), whole)
+        got = memory.read(memory.size // 2, whole)
+        expect.equal(f"read from {offset:#x}", got.hex(), expected.hex())
+
+
+@checks(rules.VECTOR)
+def test_parts_written_to_configuration_space(device: Device, memory: Memory) -> None:
+    """Two BARs at once are sized as they are one after the other, and set again."""
+    region, at = device.region(vfio.VFIO_PCI_CONFIG_REGION_INDEX), regs.PCI_BASE_ADDRESS_0
+    before = region.try_read(at, 8).data
+    try:
+        for half in (0, 4):
+            expect.accepted(region.try_write(at + half, b"\xff" * 4), 4)
+        sized = region.try_read(at, 8).data
+        expect.accepted(region.try_write(at, before), 8)
+        for value, expected in ((b"\xff" * 8, sized), (before, before)):
+            memory.write(memory.size // 2, value)
+            expect.accepted(region.try_vector("pwritev", at, (4, 4), memory), 8)
+            expect.equal("both BARs", region.try_read(at, 8).data.hex(), expected.hex())
+    finally:
+        region.try_write(at, before)

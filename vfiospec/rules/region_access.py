@@ -115,6 +115,7 @@ VECTOR = rule(
     Strength.ENFORCED,
     _BAR,
     _VGA,
+    Source("drivers/vfio/pci/vfio_pci_config.c", "vfio_pci_config_rw"),
 )
 
 BAD_BUFFER = rule(
