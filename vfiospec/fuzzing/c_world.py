@@ -16,6 +16,7 @@ _CDEV = re.compile(r"/dev/vfio/devices/vfio(\d+)")
 _MEDIATED = re.compile(
     r"/sys/bus/mdev/devices/(?P<uuid>[0-9A-Fa-f-]+)/(?P<what>iommu_group|vfio-dev)"
 )
+_CREATE = re.compile(r"/sys/class/mdev_bus/[^/]+/mdev_supported_types/[^/]+/create")
 _NODES = {"/dev/vfio/vfio": "container", "/dev/iommu": "iommufd"}
 
 
@@ -57,6 +58,7 @@ class World:
         ops = [op for op, _ in steps]
         self._target = target
         self._mediated = dict(_mediated(steps))
+        self._mediated |= self._made(ops)
         self.devices: list[TranscriptDevice] = []
         self._kinds: dict[int, set[str]] = {}
         self._now: dict[int, str] = {}
@@ -67,6 +69,23 @@ class World:
         # A handle that was never made: a program may be cut off from what made it.
         self._used: set[int] = set()
         self._now.clear()
+
+    def _made(self, ops: Sequence[AnyOp]) -> dict[str, str]:
+        """Groups nothing told of, as those of the mediated devices made: numbers go up."""
+        known = {f"/dev/vfio/{device.group}" for device in self._target.devices}
+        known |= self._mediated.keys()
+        paths = {op.path for op in walk(ops) if isinstance(op, o.Open)} - known
+        groups = sorted(
+            (found[0] for path in paths if (found := _GROUP.fullmatch(path))),
+            key=lambda path: (len(path), path),
+        )
+        told = set(self._mediated.values())
+        made = [
+            op.data.decode(errors="replace").strip()
+            for op in walk(ops)
+            if isinstance(op, o.WriteFile) and _CREATE.fullmatch(op.path)
+        ]
+        return dict(zip(groups, [uuid for uuid in made if uuid not in told], strict=False))
 
     # -- files
 

@@ -266,3 +266,16 @@ def test_mediated_devices_are_found_by_their_names() -> None:
     assert f'open(group_of("{uuid}"), O_RDWR)' in text
     assert f'open(cdev_of("{uuid}"), O_RDWR)' in text
     assert "open(group_of(bdf_e1000e), O_RDWR)" in text
+
+
+def test_a_mediated_device_nothing_told_of_has_the_group_that_no_other_has() -> None:
+    """A program made small has lost the calls that told."""
+    create = "/sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1/create"
+    steps: list[Step] = [
+        (o.WriteFile(create, b"8e680118-a73f-58e6-9e1a-c4acf6720ba5"), None),
+        (o.Open(1, "/dev/vfio/15", os.O_RDWR), None),
+        (o.Open(2, "/dev/vfio/3", os.O_RDWR), None),
+    ]
+    text = reproducer(TARGET, steps).text
+    assert 'open(group_of("8e680118-a73f-58e6-9e1a-c4acf6720ba5"), O_RDWR)' in text
+    assert "open(group_of(bdf_e1000e), O_RDWR)" in text
