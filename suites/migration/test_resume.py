@@ -11,7 +11,7 @@ from vfiospec.device.mdev import Mdev
 from vfiospec.device.mtty import Serial, scribble, seen
 from vfiospec.rules import migration as rules
 from vfiospec.rules.model import Rule
-from vfiospec.session.marks import checks
+from vfiospec.session.marks import checks, dangerous
 
 Promised = Callable[[Rule], int]
 Opened = Callable[[Mdev], Serial]
@@ -94,6 +94,19 @@ def test_too_little(
     expect.accepted(resuming.try_write(stream[cut:]), len(stream) - cut)
     serial.migration.set(after)
     expect.equal("state", serial.migration.state(), after)
+
+
+@dangerous
+@checks(rules.INVALID, rules.CLOSED)
+@pytest.mark.parametrize("after", LEAVING, ids=name)
+def test_left_after_it_was_closed(serial: Serial, after: int, promised: Promised) -> None:
+    """A device that was closed in RESUMING is in RESUMING still, and has no data at all."""
+    serial.migration.begin(oracle.RESUMING)
+    serial.reopen()
+    call = serial.migration.try_set(after)
+    expect.refused(call, promised(rules.INVALID))
+    expect.equal("state", serial.migration.state(), oracle.RESUMING)
+    serial.device.try_reset()
 
 
 @checks(rules.TOO_MUCH)
