@@ -9,6 +9,8 @@ TARGET = Target(
     operations(
         "iommufd",
         also=(
+            "race",
+            "pause",
             "open cdev",
             "open iommufd",
             "open group",

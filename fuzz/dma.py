@@ -8,6 +8,8 @@ TARGET = Target(
     "mappings for DMA, and DMA",
     operations(
         also=(
+            "race",
+            "pause",
             "VFIO_IOMMU_",
             "VFIO_SET_IOMMU",
             "VFIO_CHECK",

@@ -9,6 +9,8 @@ TARGET = Target(
     operations(
         "migration",
         also=(
+            "race",
+            "pause",
             "VFIO_DEVICE_FEATURE",
             "VFIO_GROUP_GET_DEVICE_FD",
             "VFIO_DEVICE_RESET",

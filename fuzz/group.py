@@ -9,6 +9,8 @@ TARGET = Target(
     operations(
         "group",
         also=(
+            "race",
+            "pause",
             "open container",
             "open group",
             "open iommufd",

@@ -9,6 +9,8 @@ TARGET = Target(
     operations(
         "mapping",
         also=(
+            "race",
+            "pause",
             "pread",
             "pwrite",
             "mmap",

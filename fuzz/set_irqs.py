@@ -8,6 +8,8 @@ TARGET = Target(
     "SET_IRQS and the eventfds behind it",
     operations(
         also=(
+            "race",
+            "pause",
             "VFIO_DEVICE_SET_IRQS",
             "VFIO_DEVICE_GET_IRQ_INFO",
             "VFIO_GROUP_GET_DEVICE_FD",

@@ -161,6 +161,8 @@ CALLS: Final[tuple[Description, ...]] = (
         weight=1,
     ),
     _call("fork", "", [("signal", numbers(9, 0))], weight=SLOW),
+    _call("race", "", [("rounds", numbers(8, 2, 40)), ("other", numbers(0, 1))], weight=0.5),
+    _call("pause", "", [("ms", numbers(20, 1, 60))], weight=SLOW),
     _call("unbind", "", [("device", _WHICH)], weight=SLOW),
     _call("bind", "", [("device", _WHICH)], weight=SLOW),
     _call("sriov", "", [("device", _WHICH), ("count", numbers(1, 0, 2, 3))], weight=SLOW / 4),

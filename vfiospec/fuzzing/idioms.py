@@ -17,6 +17,12 @@ def _steps(*names: str) -> Program:
 IDIOMS: Final[tuple[Program, ...]] = (
     _steps("open group", "VFIO_GROUP_SET_CONTAINER"),
     _steps("open container", "open group", "VFIO_GROUP_SET_CONTAINER", "VFIO_SET_IOMMU"),
+    _steps(
+        "open group", "VFIO_GROUP_SET_CONTAINER", "VFIO_GROUP_GET_DEVICE_FD", "close",
+        "VFIO_GROUP_GET_DEVICE_FD", "pread",
+    ),
+    _steps("eventfd", "VFIO_DEVICE_SET_IRQS/eventfd", "VFIO_DEVICE_SET_IRQS/none", "pause"),
+    _steps("VFIO_DEVICE_IOEVENTFD", "VFIO_DEVICE_IOEVENTFD", "race"),
     _steps("open group", "unbind", "VFIO_GROUP_GET_STATUS", "bind"),
     _steps(
         "open container", "open group", "VFIO_GROUP_SET_CONTAINER", "VFIO_SET_IOMMU",

@@ -42,6 +42,7 @@ class Maker:
         self.copies: dict[Handle, Handle] = {}  # of the world's own files
         self.fragile = set(world.fragile)
         self.sizes: dict[Handle, int] = {}  # of mappings
+        self.recent: list[AnyOp] = []  # quick calls that open nothing
         self.away: Subject | None = None  # a device that was taken from its driver
 
     def put(self, op: AnyOp) -> None:

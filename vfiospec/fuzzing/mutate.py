@@ -15,6 +15,7 @@ from vfiospec.fuzzing.model import ANY_KIND, MAX_OPERATIONS, RAW, Operation, Pro
 
 _WORD: Final = (1 << 64) - 1
 _USUAL_LENGTH: Final = 10  # beyond it, steps are taken away rather than added
+_DEVICES: Final = 6  # of those that nobody holds, as many as most targets have
 _NEAR: Final = (-1, 1, -4, 4, -8, 8, -4096, 4096)
 
 
@@ -45,7 +46,7 @@ class Mutator:
         count = self._random.choice((1, 2, 3, 4, 5, 5, 6, 8))
         steps = [self.operation() for _ in range(count)]
         if self._idioms and self._random.random() < 0.3:  # noqa: PLR2004 -- a share of them
-            steps[:0] = self._random.choice(self._idioms)
+            steps[:0] = self.some_idiom()
         return tuple(steps[:MAX_OPERATIONS])
 
     def operation(self) -> Operation:
@@ -149,7 +150,18 @@ class Mutator:
             self._insert(steps)
             return
         at = self._random.randint(0, len(steps))
-        steps[at:at] = self._random.choice(self._idioms)
+        steps[at:at] = self.some_idiom()
+
+    def some_idiom(self) -> list[Operation]:
+        """One of them, on the first device or, as often, on another one in all its steps."""
+        steps = list(self._random.choice(self._idioms))
+        device = self._random.randrange(_DEVICES) if self._random.random() < 0.5 else 0  # noqa: PLR2004
+        for at, step in enumerate(steps):
+            names = [f.name for f in descriptions()[step.name].fields]
+            if device and "device" in names:
+                which = names.index("device")
+                steps[at] = step._replace(values=(0,) * which + (device,))
+        return steps
 
     def _remove(self, steps: list[Operation]) -> None:
         if len(steps) > 1:

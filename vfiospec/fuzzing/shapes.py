@@ -8,19 +8,21 @@ from typing import Final
 from vfiospec.abi import vfio
 from vfiospec.device import edu
 from vfiospec.device import ops as o
-from vfiospec.device.ops import Fixup, FixupKind, Handle, Ref
+from vfiospec.device.ops import Fixup, FixupKind, Ref
 from vfiospec.fuzzing.calls import REGION_SHIFT
-from vfiospec.fuzzing.description import PLACES, ROOMS, Description
-from vfiospec.fuzzing.fields import MEMORY, PAGE, Source
+from vfiospec.fuzzing.description import PLACES, ROOMS, SLOW, Description
+from vfiospec.fuzzing.fields import PAGE, Source
 from vfiospec.fuzzing.maker import KINDS, Maker, Resolved
+from vfiospec.fuzzing.shapes_memory import MEMORY_SHAPES
 from vfiospec.fuzzing.shapes_sysfs import SYSFS
+from vfiospec.fuzzing.sparing import breaks, spared
 
 _WORD: Final = (1 << 64) - 1
 _NOWHERE: Final = 0x7FFF_F000_0000  # an address of user space where nothing is
-_MOST_TOUCHED: Final = 1 << 17  # from the start of a mapping
+_MOST_ROUNDS: Final = 64
+_MOST_WAIT: Final = 100  # ms
 _MOST_READ: Final = 1 << 13  # an emulated device takes its time for each word
 _IOEVENTFD: Final = "VFIO_DEVICE_IOEVENTFD"
-_COMMAND: Final = range(edu.DMA_COMMAND, edu.DMA_COMMAND + 8)
 _FD, _POINTER = 4, 8  # bytes of a descriptor, of an address
 # Places of a buffer, besides inline.
 _AT_THE_END, _AT_NULL, _AT_NOTHING, _TOO_SHORT = 1, 2, 3, 4
@@ -28,8 +30,11 @@ _AT_THE_END, _AT_NULL, _AT_NOTHING, _TOO_SHORT = 1, 2, 3, 4
 
 def _ioctl(maker: Maker, about: Description, on: int, values: Resolved) -> None:
     fd = maker.file(about.kind, on)
+    quick = about.weight > SLOW and not about.returns
     if not about.size:
-        maker.put(o.Ioctl(fd, about.request, values[0][1] & _WORD))
+        plain = o.Ioctl(fd, about.request, values[0][1] & _WORD)
+        maker.put(plain)
+        maker.recent += [plain] * quick
         return
     place, room = values[-2][1] % PLACES, ROOMS[_nearest(values[-1][1])]
     size = about.size + room
@@ -54,11 +59,13 @@ def _ioctl(maker: Maker, about: Description, on: int, values: Resolved) -> None:
         wrapped = number & ((1 << (8 * f.width)) - 1)
         data[f.offset : f.offset + f.width] = wrapped.to_bytes(f.width, "little")
     where = vfio.vfio_device_ioeventfd.unpack(bytes(data)).offset if about.name == _IOEVENTFD else 0
-    if not _spared(where, b"12345678"):
+    if not spared(where, b"12345678"):
         return
     out = maker.new(about.returns) if about.returns else None
     maker.undo(about, fd, bytes(data))
-    _hand_over(maker, o.Ioctl(fd, about.request, 0, bytes(data), tuple(fixups), None, out), place)
+    made = o.Ioctl(fd, about.request, 0, bytes(data), tuple(fixups), None, out)
+    _hand_over(maker, made, place)
+    maker.recent += [made] * quick
     fd = maker.original(fd)
     if about.name == _IOEVENTFD and fd < maker.world.first:
         end = vfio.vfio_device_ioeventfd.offset_of("fd")
@@ -115,12 +122,6 @@ def _eventfd(maker: Maker, about: Description, on: int, values: Resolved) -> Non
     maker.put(o.Eventfd(maker.new("eventfd"), values[0][1] & 0xFFFFFFFF, flags))
 
 
-def _memfd(maker: Maker, about: Description, on: int, values: Resolved) -> None:
-    del about, on
-    size = (values[0][1] % 64 or 1) * PAGE
-    maker.put(o.Alloc(maker.mapping(size), size, o.MemoryKind.MEMFD))
-
-
 def _close(maker: Maker, about: Description, on: int, values: Resolved) -> None:
     del about, values
     own = [h for kind in KINDS for h in maker.mine.get(kind, ())]
@@ -163,24 +164,8 @@ def _pread(maker: Maker, about: Description, on: int, values: Resolved) -> None:
     (_, region, _), (_, offset, _), (_, size, _) = values[:3]
     fd = maker.file(about.kind, on)
     where = _offset(region, offset)
-    if not _breaks(maker, fd, where):
+    if not breaks(maker, fd, where):
         maker.put(o.Pread(fd, size % _MOST_READ, where))
-
-
-def _spared(offset: int, data: bytes) -> bytes:
-    """What of a write leaves edu's DMA command alone: QEMU ends if that names a wrong range."""
-    if offset >= _COMMAND.stop or offset + len(data) <= _COMMAND.start:
-        return data
-    return data[: max(_COMMAND.start - offset, 0)]
-
-
-def _breaks(maker: Maker, fd: Handle, where: int) -> bool:
-    """Whether an access is one that mtty makes to memory that is another's.
-
-    It takes each BAR for a serial port that it has, and any offset for one of its 256 bytes of
-    configuration: docs/crashes. What such an access leaves behind is found elsewhere, later.
-    """
-    return fd in maker.fragile and where >> REGION_SHIFT != 0
 
 
 def _edu_dma(maker: Maker, about: Description, on: int, values: Resolved) -> None:
@@ -199,70 +184,29 @@ def _pwrite(maker: Maker, about: Description, on: int, values: Resolved) -> None
     word = (number & _WORD).to_bytes(8, "little")
     count = size % _MOST_READ
     where = (region << REGION_SHIFT) + offset & _WORD
-    data = _spared(where, (word * (count // 8 + 1))[:count])
+    data = spared(where, (word * (count // 8 + 1))[:count])
     if count and not data:
         return
     fd = maker.file(about.kind, on)
-    if _breaks(maker, fd, where):
+    if breaks(maker, fd, where):
         return
     maker.undo(about, fd, data)
     maker.put(o.Pwrite(fd, data, _offset(region, offset)))
 
 
-def _mmap(maker: Maker, about: Description, on: int, values: Resolved) -> None:
-    region, offset, length, protection, sharing = (v[1] for v in values[:5])
-    fd = maker.file(about.kind, on)
-    where = (region << REGION_SHIFT) + offset & _WORD
-    length &= _WORD
-    maker.put(o.Mmap(maker.mapping(length), length, protection & 7, sharing & 0x8003, fd, where))
+def _race(maker: Maker, about: Description, on: int, values: Resolved) -> None:
+    """The last two calls, or one with itself, on two threads at once."""
+    del about, on
+    if maker.recent:
+        last = maker.recent[-1]
+        other = maker.recent[-2:][0] if values[1][1] else last
+        maker.put(o.Race(((last,), (other,)), values[0][1] % _MOST_ROUNDS or 1))
 
 
-def _mapping(maker: Maker, on: int) -> Handle:
-    picked = maker.pick("mapping", on)
-    return maker.world.handles["memory"][0] if picked is None else picked
-
-
-def _munmap(maker: Maker, about: Description, on: int, values: Resolved) -> None:
-    del about, values
-    own = maker.mine.get("mapping", [])
-    if own:
-        maker.put(o.Munmap(own.pop(-1 - on % len(own))))
-
-
-def _load(maker: Maker, about: Description, on: int, values: Resolved) -> None:
-    del about
-    width = _width(values[1][1])
-    maker.put(o.Load(_within(maker, _mapping(maker, on), values[0][1], width), width))
-
-
-def _store(maker: Maker, about: Description, on: int, values: Resolved) -> None:
-    del about
-    width = _width(values[1][1])
-    at = _within(maker, _mapping(maker, on), values[0][1], width)
-    if not _spared(at.offset % PAGE, b"1"):
-        return
-    maker.put(o.Store(at, width, values[2][1] & _WORD))
-
-
-def _width(value: int) -> int:
-    return (1, 2, 4, 8)[value.bit_length() % 4] if value not in (1, 2, 4, 8) else value
-
-
-def _within(maker: Maker, mapping: Handle, offset: int, size: int) -> Ref:
-    """A place for `size` bytes in a mapping: behind it lies the executor's own memory."""
-    room = max(min(maker.sizes.get(mapping, MEMORY), _MOST_TOUCHED) - size, 0)
-    return Ref(mapping, offset % (room + 1))
-
-
-def _advise(maker: Maker, about: Description, on: int, values: Resolved) -> None:
-    own = maker.mine.get("mapping", [])
-    if not own:
-        return
-    at = _within(maker, own[-1 - on % len(own)], values[0][1], PAGE)
-    start = at.offset & ~(PAGE - 1)
-    size = min(values[1][1] % (1 << 14), maker.sizes[at.handle] - start)
-    address = Fixup(0, FixupKind.ADDRESS, at.handle, start)
-    maker.put(o.Syscall(about.shape, (address, size, values[2][1] & 31)))
+def _pause(maker: Maker, about: Description, on: int, values: Resolved) -> None:
+    """Wait, so that what is freed behind a grace period is."""
+    del about, on
+    maker.put(o.Poll((), 0, values[0][1] % _MOST_WAIT))
 
 
 def _fork(maker: Maker, about: Description, on: int, values: Resolved) -> None:
@@ -273,9 +217,10 @@ def _fork(maker: Maker, about: Description, on: int, values: Resolved) -> None:
 
 
 SHAPES: Final[Mapping[str, Callable[[Maker, Description, int, Resolved], None]]] = {
-    "ioctl": _ioctl, "name": _name, "open": _open, "eventfd": _eventfd, "memfd": _memfd,
+    "ioctl": _ioctl, "name": _name, "open": _open, "eventfd": _eventfd,
     "close": _close, "dup": _dup, "read": _read, "write": _write, "raw ioctl": _raw,
-    "pread": _pread, "pwrite": _pwrite, "edu dma": _edu_dma, "mmap": _mmap, "munmap": _munmap,
-    "load": _load, "store": _store, "madvise": _advise, "mprotect": _advise, "fork": _fork,
-    **SYSFS,
+    "pread": _pread, "pwrite": _pwrite, "edu dma": _edu_dma,
+    "fork": _fork,
+    "race": _race, "pause": _pause,
+    **MEMORY_SHAPES, **SYSFS,
 }  # fmt: skip

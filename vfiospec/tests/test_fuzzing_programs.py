@@ -235,8 +235,8 @@ def test_idioms_are_of_operations_there_are_and_are_put_in_whole() -> None:
 def test_every_operation_can_be_made() -> None:
     """Each description has a shape that makes something of it, in a world that has it all."""
     for name in descriptions():
-        steps = (Operation("memfd"), Operation("eventfd"), Operation(name))
-        assert len(ops_of(*steps)) >= 3, name
+        before = ("memfd", "eventfd", "VFIO_GET_API_VERSION")
+        assert len(ops_of(*map(Operation, (*before, name)))) >= 4, name
     msgspec.msgpack.encode(ops_of(*(Operation(name) for name in list(descriptions())[:20])))
 
 
@@ -308,3 +308,24 @@ def test_memory_is_touched_where_it_is_a_programs(steps: list[tuple[str, int, in
             assert isinstance(at, Fixup)
             assert isinstance(size, int)
             assert at.addend + size <= sizes[at.handle]
+
+
+def test_a_race_is_of_the_last_calls() -> None:
+    """Of quick ones: a reset takes too long to be made many times."""
+    version, get = Operation("VFIO_GET_API_VERSION"), Operation("VFIO_CHECK_EXTENSION")
+    one, other, race = ops_of(version, get, Operation("race", 0, (RAW + 3, RAW + 1)))
+    assert race == o.Race(((other,), (one,)), 3)
+    assert ops_of(get, Operation("race"))[-1] == o.Race(((other,), (other,)), 8)
+    assert ops_of(Operation("VFIO_DEVICE_RESET"), Operation("race"))[1:] == []
+
+
+def test_an_idiom_is_about_one_device() -> None:
+    make = mutator(names=("open group", "VFIO_GROUP_SET_CONTAINER", "VFIO_GROUP_GET_DEVICE_FD"))
+    seen = set()
+    for _ in range(300):
+        steps = {s.name: s.values for s in make.some_idiom()}
+        asked, opened = (steps.get(n) for n in ("VFIO_GROUP_GET_DEVICE_FD", "open group"))
+        if asked is not None and opened is not None:
+            seen.add((opened[-1:], asked[-1:]))
+    assert len(seen) > 3
+    assert all(opened == asked for opened, asked in seen)
