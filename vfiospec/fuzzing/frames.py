@@ -40,7 +40,7 @@ GENERIC = (
     # accesses to devices, tests of bits
     r"io(read|write)(8|16|32|64)(be)?(_rep)?", r"_*(read|write)[bwlq](_relaxed)?",
     r"_*(test|set|clear|change|find)(_and_(set|clear|change))?(_next|_first|_last)?(_zero)?_bit.*",
-    r"instrument_.*", r"_*(in|out)[bwl]",
+    r"instrument_.*", r"_*(in|out)[bwl]", r"_*bitmap_.*",
     # eventfds, which are everybody's
     r"eventfd_(signal|ctx|free)[\w]*", r"_*fput.*", r"fdput", r"fget.*",
 )  # fmt: skip

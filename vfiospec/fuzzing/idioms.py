@@ -7,7 +7,12 @@ takes long to find four steps in the one order in which they do something.
 
 from typing import Final
 
-from vfiospec.fuzzing.model import Operation, Program
+from vfiospec.fuzzing.fields import PAGE
+from vfiospec.fuzzing.model import RAW, Operation, Program
+
+_FIRST, _SECOND = RAW + 0x100000, RAW + 0x101000  # addresses side by side
+_WORD_OF_PAGES = RAW + 64 * PAGE  # as many as one word of a dirty bitmap stands for
+_BOTH = RAW + 65 * PAGE
 
 
 def _steps(*names: str) -> Program:
@@ -31,6 +36,12 @@ IDIOMS: Final[tuple[Program, ...]] = (
     _steps("open group", "VFIO_GROUP_SET_CONTAINER", "VFIO_GROUP_GET_DEVICE_FD"),
     _steps("VFIO_IOMMU_MAP_DMA", "VFIO_IOMMU_UNMAP_DMA"),
     _steps("VFIO_IOMMU_DIRTY_PAGES/switch", "VFIO_IOMMU_MAP_DMA", "VFIO_IOMMU_DIRTY_PAGES/get"),
+    (
+        Operation("VFIO_IOMMU_MAP_DMA", 0, (0, 0, 0, _FIRST)),
+        Operation("VFIO_IOMMU_MAP_DMA", 0, (0, 0, 0, _SECOND, _WORD_OF_PAGES)),
+        Operation("VFIO_IOMMU_DIRTY_PAGES/switch"),
+        Operation("VFIO_IOMMU_DIRTY_PAGES/get", 0, (0, 0, _FIRST, _BOTH)),
+    ),
     _steps("VFIO_IOMMU_MAP_DMA", "edu dma"),
     _steps("eventfd", "VFIO_DEVICE_SET_IRQS/eventfd", "write register"),
     _steps("eventfd", "VFIO_DEVICE_SET_IRQS/eventfd", "VFIO_DEVICE_SET_IRQS/none"),

@@ -228,4 +228,6 @@ def test_only_generic_frames() -> None:
     """Then the first of them is better than none."""
     frames = [f for f in map(parse, ("kfree+0x1/0x2", "memcpy+0x1/0x2", "? vfio_x+0x1/0x2")) if f]
     assert culprit(frames) == "kfree"
+    asked = [f for f in map(parse, ("__bitmap_set+0x9/0xe", "update_user_bitmap+0x1/0x2")) if f]
+    assert culprit(asked) == "update_user_bitmap"
     assert culprit([]) == ""
