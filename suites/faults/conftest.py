@@ -79,11 +79,11 @@ def iommufd(port: Port, sysfs: PortSysfs) -> Iterator[Iommufd]:
 
 
 @pytest.fixture
-def cdev_name(port: Port, spec: BenchDevice, closed: int) -> str:
+def cdev_name(port: Port, sysfs: PortSysfs, spec: BenchDevice, closed: int) -> str:
     """The device's own file; nothing of its group is open."""
     del closed
     found = cdev_path(port, f"{SYSFS}/{spec.bdf}")
-    if found is None:
+    if found is None or not sysfs.exists(found):  # 6.1 to 6.5 name it, and have it not
         pytest.skip("needs a kernel with CONFIG_VFIO_DEVICE_CDEV")
     return found
 

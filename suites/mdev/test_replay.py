@@ -24,7 +24,6 @@ from vfiospec.session.marks import checks, devices
 
 pytestmark = devices("dma-stimulus", without=("grouped",))
 READ, WRITE = iommu.VFIO_DMA_MAP_FLAG_READ, iommu.VFIO_DMA_MAP_FLAG_WRITE
-ACCESS = (READ | WRITE, READ, WRITE)
 IOVA, SCRATCH = 0x100000, 0x800000
 SIZE = 64
 PAGES = 3
@@ -52,8 +51,7 @@ def buffers(port: Port, page: int) -> Iterator[list[Memory]]:
     """Memory for each kind of access, each of another pattern."""
     with ExitStack() as stack:
         yield [
-            stack.enter_context(Memory(port, PAGES * page, fill=0x11 * (n + 1)))
-            for n in range(len(ACCESS))
+            stack.enter_context(Memory(port, PAGES * page, fill=0x11 * (n + 1))) for n in range(3)
         ]
 
 
@@ -95,13 +93,20 @@ def probing(port: Port, alone: Assigned, joining: Group, bdf: str) -> Iterator[P
 
 
 @checks(rules.REPLAYED, rules.KEPT)
+@pytest.mark.parametrize("flags", [READ | WRITE, READ, WRITE], ids="flags-{}".format)
 def test_with_the_access_it_was_mapped_with(
-    port: Port, alone: Assigned, joining: Group, buffers: list[Memory], spec: BenchDevice, page: int
+    port: Port,
+    alone: Assigned,
+    joining: Group,
+    buffers: list[Memory],
+    spec: BenchDevice,
+    page: int,
+    flags: int,
 ) -> None:
     """Each page of mappings that lie apart; once more after the device has left and come again."""
     container, before = alone.container, locked_bytes(port)
-    places = [IOVA + n * 16 * page for n in range(len(ACCESS))]
-    for memory, iova, flags in zip(buffers, places, ACCESS, strict=True):
+    places = [IOVA + n * 16 * page for n in range(len(buffers))]
+    for memory, iova in zip(buffers, places, strict=True):
         container.map(memory, iova, memory.size, flags)
     sizes = sum(memory.size for memory in buffers)
     for _ in range(2):
@@ -109,7 +114,7 @@ def test_with_the_access_it_was_mapped_with(
         checked(joining.try_set_container(container))
         expect.equal("bytes locked with it", locked_bytes(port), before + sizes)
         with probing(port, alone, joining, spec.bdf) as prober:
-            for memory, iova, flags in zip(buffers, places, ACCESS, strict=True):
+            for memory, iova in zip(buffers, places, strict=True):
                 for at in range(0, memory.size, page):
                     what = f"access to {iova + at:#x}"
                     expect.equal(what, prober.access(memory, at, iova), flags)
