@@ -89,3 +89,11 @@ def screen(make: Make, opened: Opened) -> Device:
 def bochs(make: Make, opened: Opened) -> Device:
     """A display whose pixels are in a dma-buf."""
     return opened(make("mbochs-small"))
+
+
+@pytest.fixture
+def alone(port: Port, make: Make) -> Iterator[Assigned]:
+    """A mediated device's group in a container of its own."""
+    own = Assigned(port, make("mtty-1").group)
+    yield own
+    own.close()

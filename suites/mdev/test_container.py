@@ -30,14 +30,6 @@ STOP = iommu.VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP
 
 
 @pytest.fixture
-def alone(port: Port, make: Make) -> Iterator[Assigned]:
-    """A mediated device's group in a container of its own."""
-    own = Assigned(port, make("mtty-1").group)
-    yield own
-    own.close()
-
-
-@pytest.fixture
 def physical(port: Port, run: Run, alone: Assigned) -> Iterator[Group]:
     """The group of a device behind an IOMMU, in the same container."""
     if not run.devices:

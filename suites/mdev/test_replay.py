@@ -15,7 +15,6 @@ from vfiospec.device.container import locked_bytes
 from vfiospec.device.edu import Edu
 from vfiospec.device.files import Memory
 from vfiospec.device.group import Assigned, Group
-from vfiospec.device.mdev import Mdev
 from vfiospec.device.port import Port
 from vfiospec.lab.bench import BenchDevice
 from vfiospec.rules import mdev as rules
@@ -28,14 +27,6 @@ IOVA, SCRATCH = 0x100000, 0x800000
 SIZE = 64
 PAGES = 3
 FREE = vfio.VFIO_GROUP_FLAGS_VIABLE
-
-
-@pytest.fixture
-def alone(port: Port, make: Callable[[str], Mdev]) -> Iterator[Assigned]:
-    """A mediated device's group in a container of its own."""
-    own = Assigned(port, make("mtty-1").group)
-    yield own
-    own.close()
 
 
 @pytest.fixture
