@@ -161,7 +161,7 @@ CALLS: Final[tuple[Description, ...]] = (
         weight=1,
     ),
     _call("fork", "", [("signal", numbers(9, 0))], weight=SLOW),
-    _call("race", "", [("rounds", numbers(8, 2, 40)), ("other", numbers(0, 1))], weight=0.5),
+    _call("race", "", [("rounds", numbers(8, 2, 40)), ("other", numbers(0, 1, 2))], weight=0.5),
     _call("pause", "", [("ms", numbers(20, 1, 60))], weight=SLOW),
     _call("unbind", "", [("device", _WHICH)], weight=SLOW),
     _call("bind", "", [("device", _WHICH)], weight=SLOW),

@@ -13,6 +13,8 @@ from vfiospec.fuzzing.model import RAW, Operation, Program
 _FIRST, _SECOND = RAW + 0x100000, RAW + 0x101000  # addresses side by side
 _WORD_OF_PAGES = RAW + 64 * PAGE  # as many as one word of a dirty bitmap stands for
 _BOTH = RAW + 65 * PAGE
+_NO_FILE = RAW + 0xFFFF_FFFF  # what takes an eventfd away
+_BOTH_ON_BOTH = RAW + 2  # a race of the last two calls with themselves
 
 
 def _steps(*names: str) -> Program:
@@ -27,7 +29,16 @@ IDIOMS: Final[tuple[Program, ...]] = (
         "VFIO_GROUP_GET_DEVICE_FD", "pread",
     ),
     _steps("eventfd", "VFIO_DEVICE_SET_IRQS/eventfd", "VFIO_DEVICE_SET_IRQS/none", "pause"),
-    _steps("VFIO_DEVICE_IOEVENTFD", "VFIO_DEVICE_IOEVENTFD", "race"),
+    (
+        *_steps("eventfd", "VFIO_DEVICE_SET_IRQS/eventfd"),
+        Operation("VFIO_DEVICE_SET_IRQS/eventfd", 0, (0, 0, 0, 0, 0, _NO_FILE)),
+        *_steps("close", "pause", "VFIO_DEVICE_SET_IRQS/none"),
+    ),
+    (
+        *_steps("eventfd", "VFIO_DEVICE_IOEVENTFD"),
+        Operation("VFIO_DEVICE_IOEVENTFD", 0, (0, 0, 0, 0, _NO_FILE)),
+        Operation("race", 0, (0, _BOTH_ON_BOTH)),
+    ),
     _steps("open group", "unbind", "VFIO_GROUP_GET_STATUS", "bind"),
     _steps(
         "open container", "open group", "VFIO_GROUP_SET_CONTAINER", "VFIO_SET_IOMMU",

@@ -15,7 +15,9 @@ from vfiospec.fuzzing.model import ANY_KIND, MAX_OPERATIONS, RAW, Operation, Pro
 
 _WORD: Final = (1 << 64) - 1
 _USUAL_LENGTH: Final = 10  # beyond it, steps are taken away rather than added
-_DEVICES: Final = 6  # of those that nobody holds, as many as most targets have
+# What the steps of an idiom are all about, and of how many: devices as most targets have that
+# nobody holds, interrupts as vfio-pci has.
+_AGREED: Final = {"device": 6, "index": 5}
 _NEAR: Final = (-1, 1, -4, 4, -8, 8, -4096, 4096)
 
 
@@ -153,14 +155,15 @@ class Mutator:
         steps[at:at] = self.some_idiom()
 
     def some_idiom(self) -> list[Operation]:
-        """One of them, on the first device or, as often, on another one in all its steps."""
+        """One of them, on the first device and index or, as often, others in all its steps."""
         steps = list(self._random.choice(self._idioms))
-        device = self._random.randrange(_DEVICES) if self._random.random() < 0.5 else 0  # noqa: PLR2004
-        for at, step in enumerate(steps):
-            names = [f.name for f in descriptions()[step.name].fields]
-            if device and "device" in names:
-                which = names.index("device")
-                steps[at] = step._replace(values=(0,) * which + (device,))
+        for name, count in _AGREED.items():
+            number = self._random.randrange(count) if self._random.random() < 0.5 else 0  # noqa: PLR2004
+            for at, step in enumerate(steps):
+                names = [f.name for f in descriptions()[step.name].fields]
+                if number and name in names:
+                    values = _with(step.values, names.index(name), number)
+                    steps[at] = step._replace(values=values)
         return steps
 
     def _remove(self, steps: list[Operation]) -> None:
@@ -192,9 +195,14 @@ class Mutator:
             self._change(steps)
             return
         at, n, wanted = self._random.choice(places)
-        values = list(steps[at].values)
-        values[n] = RAW + (wanted & _WORD)
-        steps[at] = steps[at]._replace(values=tuple(values))
+        values = _with(steps[at].values, n, RAW + (wanted & _WORD))
+        steps[at] = steps[at]._replace(values=values)
+
+
+def _with(values: tuple[int, ...], at: int, value: int) -> tuple[int, ...]:
+    """Values with another one in a place; those that are left out at the end are 0."""
+    whole = values + (0,) * (at + 1 - len(values))
+    return (*whole[:at], value, *whole[at + 1 :])
 
 
 # What an operation is about, rather than how it is said: varied in half of all new steps.

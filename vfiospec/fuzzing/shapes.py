@@ -195,12 +195,12 @@ def _pwrite(maker: Maker, about: Description, on: int, values: Resolved) -> None
 
 
 def _race(maker: Maker, about: Description, on: int, values: Resolved) -> None:
-    """The last two calls, or one with itself, on two threads at once."""
+    """On two threads at once: the last call on both, the last two on one each, or on both."""
     del about, on
     if maker.recent:
-        last = maker.recent[-1]
-        other = maker.recent[-2:][0] if values[1][1] else last
-        maker.put(o.Race(((last,), (other,)), values[0][1] % _MOST_ROUNDS or 1))
+        last, other = maker.recent[-1], maker.recent[-2:][0]
+        ways = ((last,), (last,)), ((last,), (other,)), ((other, last), (other, last))
+        maker.put(o.Race(ways[values[1][1] % len(ways)], values[0][1] % _MOST_ROUNDS or 1))
 
 
 def _pause(maker: Maker, about: Description, on: int, values: Resolved) -> None:

@@ -316,6 +316,8 @@ def test_a_race_is_of_the_last_calls() -> None:
     one, other, race = ops_of(version, get, Operation("race", 0, (RAW + 3, RAW + 1)))
     assert race == o.Race(((other,), (one,)), 3)
     assert ops_of(get, Operation("race"))[-1] == o.Race(((other,), (other,)), 8)
+    both = ops_of(version, get, Operation("race", 0, (RAW + 3, RAW + 2)))[-1]
+    assert both == o.Race(((one, other), (one, other)), 3)
     assert ops_of(Operation("VFIO_DEVICE_RESET"), Operation("race"))[1:] == []
 
 
@@ -329,3 +331,14 @@ def test_an_idiom_is_about_one_device() -> None:
             seen.add((opened[-1:], asked[-1:]))
     assert len(seen) > 3
     assert all(opened == asked for opened, asked in seen)
+
+
+def test_an_idiom_is_about_one_interrupt() -> None:
+    """What else its steps say of it stays."""
+    make = mutator(names=("eventfd", "VFIO_DEVICE_SET_IRQS/eventfd", "VFIO_DEVICE_SET_IRQS/none"))
+    indexes = set()
+    for _ in range(300):
+        steps = [s for s in make.some_idiom() if s.name.startswith("VFIO_DEVICE_SET_IRQS")]
+        indexes.add(tuple((*s.values, 0, 0, 0)[2] for s in steps))
+    assert {i for (i, *_) in indexes} == {0, 1, 2, 3, 4}
+    assert all(len(set(one)) == 1 for one in indexes)
