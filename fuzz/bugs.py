@@ -79,6 +79,7 @@ class Hunt(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     target: str
     title: str | None  # as it was found; None if it was not
+    others: tuple[str, ...]  # titles of what else was found
     seconds: float  # of fuzzing, with looking for the program and booting again
     executions: int
     folder: str
@@ -200,7 +201,8 @@ def _hunt(  # noqa: PLR0913, PLR0917 -- what a try is made of
             stats = jobs.jobs[0].stats
             title = next((t for t in stats.titles if re.fullmatch(bug.title, t)), None)
     return Hunt(
-        id=bug.id, seed=seed, target=bug.target, title=title, seconds=round(stats.seconds, 1),
+        id=bug.id, seed=seed, target=bug.target, title=title,
+        others=tuple(t for t in stats.titles if t != title), seconds=round(stats.seconds, 1),
         executions=stats.executions, folder=folder.name,
     )  # fmt: skip
 
