@@ -93,7 +93,7 @@ class Job:
         if spec.devices:
             return InPlaceBench(spec.devices, [str(build_executor())])
         kernel = resolve(spec.kernel, Path(spec.modules) if spec.modules else None, self.say)
-        layout = topology.load(spec.topology)
+        layout = topology.load(spec.topology).told(topology.DIES_OF_KASAN)
         return VmBench(
             kernel, layout, self.folder, accel=spec.accel, deadline=DEADLINE, say=self.say
         )

@@ -31,6 +31,9 @@ from vfiospec.session.health import HealthMonitor
 from vfiospec.session.jobs import DEADLINE, load_target
 
 KernelOption = Annotated[str, typer.Option("--kernel", metavar="SOURCE", help="As for `run`.")]
+ModulesOption = Annotated[
+    Path | None, typer.Option("--modules", metavar="DIR", help="Modules that win over its own.")
+]
 LayoutOption = Annotated[str, typer.Option("--topology", metavar="NAME")]
 
 
@@ -53,7 +56,7 @@ def programs_of(paths: Sequence[Path]) -> list[tuple[Path, Program]]:
 @contextmanager
 def campaign(target: str, kernel: Kernel, layout: str) -> Iterator[Campaign]:
     """A guest with the target's world, steered by coverage if the kernel has it."""
-    chosen, about = topology.load(layout), load_target(target)
+    chosen, about = topology.load(layout).told(topology.DIES_OF_KASAN), load_target(target)
     with tempfile.TemporaryDirectory(prefix="vfiospec-") as folder:
         bench = VmBench(kernel, chosen, Path(folder), deadline=DEADLINE, say=_say)
         made = Campaign(
@@ -74,6 +77,7 @@ def replay(
         list[Path], typer.Argument(help="Programs, or folders of them: a corpus, a find's program.")
     ],
     kernel: KernelOption = "debian",
+    modules: ModulesOption = None,
     target: Annotated[
         str, typer.Option(metavar="NAME", help="Whose devices they find open.")
     ] = "everything",
@@ -85,7 +89,7 @@ def replay(
     """
     programs = programs_of(files)
     bad = 0
-    with campaign(target, resolve(kernel, None, _say), layout) as made:
+    with campaign(target, resolve(kernel, modules, _say), layout) as made:
         for path, program in programs:
             typer.echo(f"{path.name}: {len(program)} steps")
             said = _show(made, program)
@@ -116,13 +120,14 @@ def _show(made: Campaign, program: Program) -> str:
     return ", ".join(sorted(new))
 
 
-def merge(
+def merge(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     target: Annotated[str, typer.Argument(help="The target the programs are of.")],
     files: Annotated[list[Path], typer.Argument(help="Folders of programs to choose from.")],
     into: Annotated[
         Path, typer.Option("--into", metavar="DIR", help="Takes the programs that are kept.")
     ],
     kernel: KernelOption = "debian",
+    modules: ModulesOption = None,
     layout: LayoutOption = "default",
 ) -> None:
     """Choose the fewest, shortest programs that together show what all of them do.
@@ -130,7 +135,7 @@ def merge(
     By the kernel's coverage if it has KCOV, by what is visible if not. Exit code: 0 done, 2 not.
     """
     programs = [program for _, program in programs_of(files)]
-    with campaign(target, resolve(kernel, None, _say), layout) as made:
+    with campaign(target, resolve(kernel, modules, _say), layout) as made:
 
         def run(batch: Sequence[Program]) -> list[set[int] | None]:
             outcomes = {o.program: o for o in made.run(batch)}
@@ -158,6 +163,7 @@ def merge(
 def coverage(
     run: Annotated[Path, typer.Argument(help="The folder of a `fuzz run`.")],
     kernel: Annotated[str, typer.Option("--kernel", metavar="TREE", help="What was fuzzed.")],
+    modules: ModulesOption = None,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Default: RUN/coverage.html.")
     ] = None,
@@ -169,7 +175,7 @@ def coverage(
     files = sorted(run.glob("job-*/places.txt"))
     if not files:
         raise LabError(f"{run}: no job-*/places.txt in it: was it fuzzed with KCOV?")
-    found = resolve(kernel, None, _say)
+    found = resolve(kernel, modules, _say)
     layout = Layout.load(files[0].parent / "layout.json")
     made = measure(read_places(files), layout, found.modules.paths, found.release)
     if not made.modules:

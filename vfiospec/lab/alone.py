@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from vfiospec.lab.cache import LabError
 from vfiospec.lab.hosted import hosted, output
 from vfiospec.lab.kernel import Kernel
 from vfiospec.lab.qemu import qemu_binary
-from vfiospec.lab.topology import Topology, models
+from vfiospec.lab.topology import DIES_OF_KASAN, Topology, models
 
 FLAGS = ("-static", "-Wall", "-Werror", "-pthread")
 
@@ -51,9 +49,7 @@ def run_alone(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     The program has half of the deadline; the rest is for the boot and for the last words.
     """
     # Warnings as well: without an executor nobody reads the kernel's log.
-    loud = (*layout.kernel_arguments, "loglevel=7")
-    layout = layout.without(models(qemu_binary()))
-    layout = msgspec.structs.replace(layout, kernel_arguments=loud)
+    layout = layout.without(models(qemu_binary())).told("loglevel=7", DIES_OF_KASAN)
     command = [str(program.resolve()), *arguments]
     with hosted(kernel, layout, folder, command) as vm:
         try:

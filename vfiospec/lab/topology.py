@@ -9,7 +9,7 @@ import hashlib
 import re
 import subprocess
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -50,6 +50,11 @@ class Device(_Item, frozen=True, kw_only=True, forbid_unknown_fields=True):
     roles: tuple[str, ...]
 
 
+# Where memory is known to be broken, what follows may hang: a kernel whose console is written by a
+# thread of its own (7.x) then never says why. So it panics at the first report, which is said.
+DIES_OF_KASAN: Final = "kasan.fault=panic"
+
+
 class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An emulated machine."""
 
@@ -72,6 +77,11 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         gone = tuple(d.name for d in self.device if d.model not in models)
         kept = tuple(d for d in self.device if d.model in models)
         return msgspec.structs.replace(self, device=kept, left_out=gone)
+
+    def told(self, *words: str) -> "Topology":
+        """The same machine, whose kernel gets more arguments."""
+        more = (*self.kernel_arguments, *words)
+        return msgspec.structs.replace(self, kernel_arguments=more)
 
     def path(self, device: _Item) -> tuple[str, ...]:
         """Slots from the root bus to the device."""

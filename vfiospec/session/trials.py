@@ -19,7 +19,7 @@ from vfiospec.fuzzing.c_world import walk
 from vfiospec.fuzzing.titles import LOST, SILENT, Report, find_reports, title_of
 from vfiospec.lab.bench import PortSysfs, VmBench
 from vfiospec.lab.kernel import Kernel
-from vfiospec.lab.topology import Topology
+from vfiospec.lab.topology import DIES_OF_KASAN, Topology
 
 _LOG = 60_000  # a handle that no program uses: theirs begin at 1, of second processes at 65,536
 _SEEK_END = 2
@@ -62,7 +62,8 @@ class TrialGround:
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Boot nothing yet; `folder` takes the consoles."""
-        self.bench = VmBench(kernel, layout, folder, accel=accel, deadline=deadline, say=say)
+        told = layout.told(DIES_OF_KASAN)
+        self.bench = VmBench(kernel, told, folder, accel=accel, deadline=deadline, say=say)
         self.trials = 0
         self._up = False
 
