@@ -11,13 +11,16 @@ from vfiospec.device import ops as o
 from vfiospec.device.access import Access, Attach
 from vfiospec.device.device import Device
 from vfiospec.device.files import File
-from vfiospec.device.pci import ROM, SYSFS, PciDevice
+from vfiospec.device.pci import IORESOURCE_PREFETCH, ROM, SYSFS, PciDevice
 from vfiospec.device.port import Port
 from vfiospec.device.region import Region
 from vfiospec.expect import Mismatch
 from vfiospec.lab.bench import BenchDevice, PortSysfs
+from vfiospec.rules import config_space as rules
 from vfiospec.rules.config_space_layout import Layout
 from vfiospec.rules.config_space_layout import layout as lay_out
+from vfiospec.rules.config_space_map import DWORD
+from vfiospec.rules.model import Rule
 from vfiospec.session.run import Run
 
 CONFIG = vfio.VFIO_PCI_CONFIG_REGION_INDEX
@@ -213,6 +216,27 @@ def fresh(attach: Attach, spec: BenchDevice) -> Iterator[Callable[[], Region]]:
 
     yield open_it
     close()
+
+
+@pytest.fixture
+def sized(promised: Callable[[Rule], int]) -> Callable[[PciDevice, int, int], int]:
+    """What a value written to the register of a BAR must read as."""
+    absent = promised(rules.BAR_ABSENT)
+
+    def reads(pci: PciDevice, index: int, value: int) -> int:
+        if index and pci.bars[index - 1].is_64bit and pci.bars[index - 1].start:
+            return value & ~(pci.bars[index - 1].size - 1) >> 32 & DWORD
+        bar = pci.bars[index]
+        if not bar.start:
+            return absent
+        kept = value & ~(bar.size - 1) & DWORD
+        if bar.is_io:
+            return kept | regs.PCI_BASE_ADDRESS_SPACE_IO
+        prefetch = regs.PCI_BASE_ADDRESS_MEM_PREFETCH if bar.flags & IORESOURCE_PREFETCH else 0
+        wide = regs.PCI_BASE_ADDRESS_MEM_TYPE_64 if bar.is_64bit else 0
+        return kept | prefetch | wide
+
+    return reads
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ from vfiospec.abi import pci as regs
 from vfiospec.abi import vfio
 from vfiospec.device.files import File
 from vfiospec.device.group import Assigned
-from vfiospec.device.pci import SYSFS, PciDevice
+from vfiospec.device.pci import ROM, SYSFS, PciDevice
 from vfiospec.device.port import Port
 from vfiospec.device.region import Region
 from vfiospec.device.sriov import first_vf, set_numvfs
 from vfiospec.lab.bench import BenchDevice, PortSysfs
+from vfiospec.rules import config_space as rules
 from vfiospec.rules import config_space_caps as caps
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks, devices
@@ -24,6 +25,7 @@ ENABLE = "/sys/module/vfio_pci/parameters/enable_sriov"
 TOKEN = UUID("9f3ce5a0-43a8-4a38-8c7b-5d3f6f2d1e07")
 CONFIG = vfio.VFIO_PCI_CONFIG_REGION_INDEX
 VIRTUAL = 0xFFFF  # what a virtual function has in place of ids
+ONES = 0xFFFFFFFF
 
 
 @pytest.fixture
@@ -83,3 +85,26 @@ def test_ids_pin_and_memory_enable_are_made_up(
                 shown = space.read(regs.PCI_COMMAND, width) & memory
                 expect.equal(f"memory enable after {value}", shown, value)
                 expect.equal("first register", bar.read(0, 4), first)
+
+
+@checks(rules.BAR_SIZING, rules.BAR_VIRTUAL, rules.BAR_ABSENT)
+@devices("sriov")
+def test_bars_are_made_up(
+    port: Port,
+    vf: tuple[str, Assigned, str],
+    sized: Callable[[PciDevice, int, int], int],
+) -> None:
+    """Each is sized and keeps an address, as another function's; its own registers are empty."""
+    bdf, group, name = vf
+    pci = PciDevice(port, bdf)
+    expect.holds(any(bar.start for bar in pci.bars[:ROM]), "a BAR", "none")
+    with group.open(name) as device, File.open(port, f"{SYSFS}/{bdf}/config") as config:
+        hardware = Region(config, CONFIG, vfio.vfio_region_info(index=CONFIG))
+        space = device.region(CONFIG)
+        for index in range(regs.PCI_STD_NUM_BARS):
+            at = regs.PCI_BASE_ADDRESS_0 + 4 * index
+            for value in (ONES, 0, 0x12345678):
+                space.write(at, 4, value)
+                shown = sized(pci, index, value)
+                expect.equal(f"BAR {index} after {value:#x}", space.read(at, 4), shown)
+            expect.equal(f"BAR {index} of the function itself", hardware.read(at, 4), 0)
