@@ -65,6 +65,16 @@ def test_an_access_behind_the_end_is_refused(
 
 
 @checks(rules.BOUNDS)
+@pytest.mark.parametrize("shift", [12, 16, 31, 32, 39], ids="bit-{}".format)
+def test_it_is_not_there_again(space: Region, shift: int, promised: Callable[[Rule], int]) -> None:
+    """At the same place so much further on, where only an upper bit of the offset is too many."""
+    for at in (*REGISTERS, int(space.info.size) - 4):
+        near = expect.accepted(space.try_read(at, 4), 4).data
+        expect.refused(space.try_read((1 << shift) + at, 4), promised(rules.BOUNDS))
+        expect.refused(space.try_write((1 << shift) + at, near), promised(rules.BOUNDS))
+
+
+@checks(rules.BOUNDS)
 def test_a_write_over_the_end_is_refused(
     space: Region, layout: Layout, hardware: Region, promised: Callable[[Rule], int]
 ) -> None:

@@ -66,6 +66,19 @@ def test_up_to_the_end(binder: Binder, pci: PciDevice, flag: int, promised: Prom
         neither_way(binder, flag, binder.at(index, last), promised(rules.RANGE))
 
 
+@checks(rules.RANGE)
+@pytest.mark.parametrize("shift", [31, 32, 39], ids="bit-{}".format)
+def test_a_bar_is_not_there_again(
+    binder: Binder, free: tuple[int, int], shift: int, promised: Promised
+) -> None:
+    """At the same place so much further on, where only an upper bit of the offset is too many."""
+    bar, offset = free
+    for flag in NARROW:
+        both_ways(binder, flag, binder.at(bar, offset))
+        at = binder.at(bar, (1 << shift) + offset)
+        neither_way(binder, flag, at, promised(rules.RANGE))
+
+
 @checks(rules.MSIX)
 @devices("msix")
 @pytest.mark.parametrize("flag", NARROW, ids="flag-{}".format)

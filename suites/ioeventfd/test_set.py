@@ -117,7 +117,7 @@ def many(device: Device, event: EventFd, numbers: range, *, bind: bool) -> list[
     return list(device.port.run(ops))
 
 
-@checks(rules.MAXIMUM, rules.NO_SPACE, rules.CLOSE)
+@checks(rules.MAXIMUM, rules.NO_SPACE, rules.ABSENT, rules.CLOSE)
 @devices("irq-stimulus", "dma-stimulus")
 def test_the_maximum(group: Access, spec: BenchDevice, event: EventFd, promised: Promised) -> None:
     """So many and no more; one less makes room for one; after a close there is room for all."""
@@ -132,6 +132,9 @@ def test_the_maximum(group: Access, spec: BenchDevice, event: EventFd, promised:
             expect.equal("errnos of two more", [r.errno for r in more], errors)
             again = many(device, event, range(1), bind=True)
             expect.equal("errno of one again", again[0].errno, promised(rules.DUPLICATE))
+            absent = many(device, event, range(most, most + 2), bind=False)
+            errors = [promised(rules.ABSENT)] * 2
+            expect.equal("errnos of two that are not there", [r.errno for r in absent], errors)
             gone = many(device, event, range(10, 12), bind=False)
             expect.equal("errnos of two taken away", [r.errno for r in gone], [0, 0])
             last = many(device, event, range(most, most + 3), bind=True)

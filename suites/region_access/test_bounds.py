@@ -40,6 +40,20 @@ def test_nothing_starts_behind_the_end(
             expect.refused(region.try_write(size + beyond, bytes(count)), promised(rules.BEYOND))
 
 
+@checks(rules.BEYOND)
+@pytest.mark.parametrize("shift", [31, 32, 39], ids="bit-{}".format)
+def test_a_region_is_not_there_again(
+    decoding: Device, pci: PciDevice, shift: int, promised: Callable[[Rule], int]
+) -> None:
+    """At the same place so much further on, where only an upper bit of the offset is too many."""
+    for index, size in bars(pci).items():
+        region = decoding.region(index)
+        for offset in {0, 4, size // 2, size - 4}:
+            at = max(1 << shift, size) + offset
+            expect.refused(region.try_read(at, 4), promised(rules.BEYOND))
+            expect.refused(region.try_write(at, bytes(4)), promised(rules.BEYOND))
+
+
 @checks(rules.ACROSS)
 @pytest.mark.parametrize("left", [1, 2, 3, 4, 7, 8], ids="left-{}".format)
 def test_a_read_ends_with_its_region(decoding: Device, pci: PciDevice, left: int) -> None:
