@@ -23,6 +23,7 @@ COMMAND = regs.PCI_COMMAND
 ENABLE = regs.PCI_COMMAND_MEMORY | regs.PCI_COMMAND_IO
 INTX = vfio.VFIO_PCI_INTX_IRQ_INDEX
 MUST_COME, MUST_NOT = 5000, 20  # milliseconds
+BAR_ELSEWHERE = 1 << 29  # a bit of a BAR's address, above the size of any BAR here
 ROM_ELSEWHERE = 1 << 24  # a bit of the ROM's address, above the size of any ROM here
 widths = pytest.mark.parametrize("width", [1, 2, 4], ids="width-{}".format)
 
@@ -152,14 +153,17 @@ def usable(space: Region) -> int:
 @checks(rules.RECOVERY)
 @pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize("bits", [ENABLE, 0], ids=["enabling", "disabling"])
+@pytest.mark.parametrize("moved", [False, True], ids=["cleared", "moved"])
 def test_a_lost_bar_is_restored(
-    space: Region, hardware: Region, pci: PciDevice, usable: int, bits: int
+    space: Region, hardware: Region, pci: PciDevice, usable: int, bits: int, *, moved: bool
 ) -> None:
-    """Each of them, by any write to COMMAND."""
+    """Each of them, by any write to COMMAND, whether its address is gone or another."""
     first, size = regs.PCI_BASE_ADDRESS_0, 4 * regs.PCI_STD_NUM_BARS
     before = hardware.try_read(first, size).data
     for index in (i for i, bar in enumerate(pci.bars[:ROM]) if bar.start):
-        hardware.write(first + 4 * index, 4, 0)
+        at = first + 4 * index
+        space.write(COMMAND, 2, usable & ~ENABLE)  # nothing is to answer at the other address
+        hardware.write(at, 4, hardware.read(at, 4) ^ BAR_ELSEWHERE if moved else 0)
         space.write(COMMAND, 2, usable & ~ENABLE | bits)
         now = hardware.try_read(first, size).data.hex(" ", 4)
         expect.equal(f"real BARs after the loss of {index}", now, before.hex(" ", 4))

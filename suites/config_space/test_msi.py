@@ -14,6 +14,7 @@ from vfiospec.device.files import EventFd
 from vfiospec.device.pci import PciDevice
 from vfiospec.device.port import Port
 from vfiospec.device.region import Region
+from vfiospec.rules import config_space as rules
 from vfiospec.rules import config_space_caps as caps
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks, devices
@@ -73,6 +74,24 @@ def test_a_write_does_not_enable_it(
     for side in (space, hardware):
         bit = side.read(msi + regs.PCI_MSI_FLAGS, 2) & ENABLE
         expect.equal("MSI enable", bit, promised(caps.MSI_ENABLE))
+
+
+@checks(rules.READ_ONLY, rules.READS)
+@devices("msi")
+@pytest.mark.parametrize("width", [1, 2, 4], ids="width-{}".format)
+def test_the_high_byte_of_its_flags_is_the_devices(
+    space: Region, hardware: Region, msi: int, flags: int, width: int
+) -> None:
+    """That it has mask bits, and what is reserved: no write changes them, on either side."""
+    before = hardware.read(flags + 1, 1)
+    at, part = {1: (flags + 1, 0), 2: (flags, 1), 4: (msi, 3)}[width]
+    for high in (0xFF, 0, before ^ 0xFF):
+        low = space.read(at, width) & (1 << 8 * part) - 1
+        space.write(at, width, high << 8 * part | low)
+        for side in (space, hardware):
+            expect.equal(
+                f"high byte of MSI's flags after {high:#x}", side.read(flags + 1, 1), before
+            )
 
 
 @checks(caps.MSI_ENABLED)

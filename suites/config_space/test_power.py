@@ -10,6 +10,7 @@ from vfiospec import expect
 from vfiospec.abi import pci as regs
 from vfiospec.device.pci import PciDevice
 from vfiospec.device.region import Region
+from vfiospec.rules import config_space as rules
 from vfiospec.rules import config_space_caps as caps
 from vfiospec.rules.config_space_layout import Layout
 from vfiospec.rules.model import Rule
@@ -126,6 +127,26 @@ def test_the_other_bits_are_the_devices(
     expect.equal("control register of the device", control.real, expected)
     shown = expected & ~kept
     expect.equal("control register as the user sees it", control.shown, shown)
+
+
+@checks(caps.PM_CTRL, rules.READS)
+@devices("pm")
+@widths
+def test_its_upper_half_is_the_devices(control: Control, width: int) -> None:
+    """What bridges have there, and the data register: whatever the device makes of a write."""
+    at, space, hardware = control.at + 2, control.space, control.hardware
+    start = control.at if width == 4 else at
+    before = hardware.read(at, 2)
+    for value in (0xFFFF, 0, before ^ 0xFFFF):
+        hardware.write(at, 2, value)
+        expected = hardware.read(at, 2)
+        hardware.write(at, 2, before)
+        sent = value << 16 | control.shown if width == 4 else value
+        for part in range(0, max(width, 2), width):
+            space.write(start + part, width, sent >> 8 * part & (1 << 8 * width) - 1)
+        expect.equal(f"upper half of the device after {value:#x}", hardware.read(at, 2), expected)
+        shown = space.read(at, 2)
+        expect.equal(f"upper half as the user sees it after {value:#x}", shown, expected)
 
 
 @checks(caps.PM_PME)
