@@ -39,12 +39,14 @@ HIDDEN: list[tuple[int, Body]] = [
         regs.PCI_EXT_CAP_ID_RCLD, regs.PCI_EXT_CAP_ID_RCILC, regs.PCI_EXT_CAP_ID_RCEC,
         regs.PCI_EXT_CAP_ID_RCRB, regs.PCI_EXT_CAP_ID_CAC, regs.PCI_EXT_CAP_ID_MRIOV,
         regs.PCI_EXT_CAP_ID_AMD_XXX, regs.PCI_EXT_CAP_ID_SECPCI, regs.PCI_EXT_CAP_ID_PMUX,
+        regs.PCI_EXT_CAP_ID_PASID, regs.PCI_EXT_CAP_ID_L1SS, regs.PCI_EXT_CAP_ID_PTM,
         0x55, 0xFF, 0xFFFE,
     )
 ]  # fmt: skip
 CHANNELS: list[tuple[int, Body]] = [
     (regs.PCI_EXT_CAP_ID_VC, {4: 0, 8: 0}),
     (regs.PCI_EXT_CAP_ID_VC, {4: 1, 8: regs.PCI_VC_CAP2_32_PHASE}),
+    (regs.PCI_EXT_CAP_ID_VC, {4: 1 | ~regs.PCI_VC_CAP1_EVCC & 0xFFFFFFFF, 8: 0}),
     (regs.PCI_EXT_CAP_ID_MFVC, {4: 2, 8: 0}),
     (regs.PCI_EXT_CAP_ID_VC9, {4: 0, 8: regs.PCI_VC_CAP2_64_PHASE}),
     (regs.PCI_EXT_CAP_ID_VC9, {4: 0, 8: 7 * regs.PCI_VC_CAP2_32_PHASE}),
@@ -53,11 +55,13 @@ VARIABLE: list[tuple[int, Body]] = [
     (regs.PCI_EXT_CAP_ID_VNDR, {4: 0x1C << 20}),
     (regs.PCI_EXT_CAP_ID_ACS, {4: 0}),
     (regs.PCI_EXT_CAP_ID_ACS, {4: regs.PCI_ACS_EC | 8 << 8}),
+    (regs.PCI_EXT_CAP_ID_ACS, {4: regs.PCI_ACS_EC | 32 << 8}),
     (regs.PCI_EXT_CAP_ID_ACS, {4: regs.PCI_ACS_EC | 33 << 8}),
     (regs.PCI_EXT_CAP_ID_ACS, {4: regs.PCI_ACS_EC}),
     (regs.PCI_EXT_CAP_ID_REBAR, {8: 2 << regs.PCI_REBAR_CTRL_NBAR_SHIFT}),
     (regs.PCI_EXT_CAP_ID_DPA, {4: 4}),
     (regs.PCI_EXT_CAP_ID_TPH, {4: 0}),
+    (regs.PCI_EXT_CAP_ID_TPH, {4: regs.PCI_TPH_LOC_MSIX | 3 << regs.PCI_TPH_CAP_ST_SHIFT}),
     (regs.PCI_EXT_CAP_ID_TPH, {4: regs.PCI_TPH_LOC_CAP | 3 << regs.PCI_TPH_CAP_ST_SHIFT}),
 ]
 CHAINS = {"fixed": FIXED, "hidden": HIDDEN, "channels": CHANNELS, "variable": VARIABLE}
