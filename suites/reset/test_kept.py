@@ -82,6 +82,22 @@ def test_mapped_pages_are_withdrawn(resettable: Device) -> None:
         expect.equal("what is mapped", mapping.load(0, 4).value, first)
 
 
+@checks(rules.ZAPPED)
+@devices("pcie", "flr")
+def test_the_reset_bit_withdraws_them_too(resettable: Device, pci: PciDevice) -> None:
+    """A reset by device control, as one by the ioctl; a write without the bit leaves them."""
+    control = pci.capabilities[regs.PCI_CAP_ID_EXP] + regs.PCI_EXP_DEVCTL
+    value = resettable.read_config(control, 2) & ~regs.PCI_EXP_DEVCTL_BCR_FLR
+    with resettable.region(0).map() as mapping:
+        first = mapping.load(0, 4).value
+        resettable.write_config(control, 2, value)
+        expect.equal("faults of a page in use", faults_of_load(mapping, 0), 0)
+        resettable.write_config(control, 2, value | regs.PCI_EXP_DEVCTL_BCR_FLR)
+        faults = faults_of_load(mapping, 0)
+        expect.holds(faults > 0, "a fault at the first load after a reset", "none")
+        expect.equal("what is mapped", mapping.load(0, 4).value, first)
+
+
 @checks(rules.INTERRUPTS)
 @devices("pcie", "pm")
 @pytest.mark.parametrize("index", [0, 1, 2], ids=["intx", "msi", "msix"])

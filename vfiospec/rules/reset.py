@@ -82,6 +82,7 @@ ZAPPED = rule(
     Strength.ENFORCED,
     _HANDLER,
     Source(PCI_CORE, "vfio_pci_zap_and_down_write_memory_lock"),
+    Source("drivers/vfio/pci/vfio_pci_config.c", "vfio_exp_config_write"),
 )
 
 INTERRUPTS = rule(
