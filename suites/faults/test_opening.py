@@ -2,6 +2,7 @@
 """From nothing to an open device, by a group and by the device's own file: each step fails."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,8 +14,10 @@ from vfiospec.device.cdev import Cdev
 from vfiospec.device.container import CONTAINER_PATH, Container
 from vfiospec.device.group import Assigned, Group
 from vfiospec.device.iommufd import IOMMUFD_PATH, Iommufd
+from vfiospec.device.pci import SYSFS
 from vfiospec.device.port import Port
-from vfiospec.lab.bench import BenchDevice
+from vfiospec.lab.bench import BenchDevice, PortSysfs
+from vfiospec.lab.bind import PCI, driver_of
 from vfiospec.rules import faults as rules
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks, dangerous, devices
@@ -122,6 +125,30 @@ def test_device_fd(sweep: Sweep, own: Assigned, spec: BenchDevice) -> None:
 @devices("irq-stimulus", without=("grouped",))
 def test_device_fd_and_its_line(sweep: Sweep, own: Assigned, spec: BenchDevice) -> None:
     """The same of a device with a line, whose way is asked of the firmware's tables."""
+    first_fd(sweep, own, spec)
+
+
+@pytest.fixture
+def enabled(injectors: None, sysfs: PortSysfs, spec: BenchDevice, closed: int) -> Iterator[None]:
+    """The device is enabled as vfio-pci takes it: no open asks ACPI for the way of its line."""
+    del injectors, closed
+
+    def turn(on: str) -> None:
+        driver = f"{PCI}/drivers/{driver_of(sysfs, spec.bdf)}"
+        sysfs.write(f"{driver}/unbind", spec.bdf)
+        sysfs.write(f"{SYSFS}/{spec.bdf}/enable", on)
+        sysfs.write(f"{driver}/bind", spec.bdf)
+
+    turn("1")
+    yield
+    turn("0")
+
+
+@checks(rules.DEVICE_FD)
+@devices("msi", "irq-stimulus", without=("grouped",))
+def test_device_fd_with_msi(enabled: None, sweep: Sweep, own: Assigned, spec: BenchDevice) -> None:
+    """The same of a device with MSI, for which a table of what may be written is made."""
+    del enabled
     first_fd(sweep, own, spec)
 
 

@@ -69,6 +69,7 @@ DEVICE_FD = _fails(
     "A GET_DEVICE_FD",
     Source(_GROUP, "vfio_group_ioctl_get_device_fd"),
     Source(PCI_CORE, "vfio_pci_core_enable"),
+    Source("drivers/vfio/pci/vfio_pci_config.c", "vfio_msi_cap_len"),
 )
 
 OPEN_CDEV = _fails(
