@@ -11,7 +11,7 @@ from vfiospec.lab.cache import LabError
 from vfiospec.lab.hosted import hosted, output
 from vfiospec.lab.kernel import Kernel
 from vfiospec.lab.qemu import qemu_binary
-from vfiospec.lab.topology import DIES_OF_KASAN, Topology, models
+from vfiospec.lab.topology import DIES_OF_KASAN, FOUR_LEVELS, Topology, models
 
 FLAGS = ("-static", "-Wall", "-Werror", "-pthread")
 
@@ -49,7 +49,7 @@ def run_alone(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     The program has half of the deadline; the rest is for the boot and for the last words.
     """
     # Warnings as well: without an executor nobody reads the kernel's log.
-    layout = layout.without(models(qemu_binary())).told("loglevel=7", DIES_OF_KASAN)
+    layout = layout.without(models(qemu_binary())).told("loglevel=7", DIES_OF_KASAN, FOUR_LEVELS)
     command = [str(program.resolve()), *arguments]
     with hosted(kernel, layout, folder, command) as vm:
         try:

@@ -226,6 +226,8 @@ class VmBench(Bench):
             check_kvm()
         binary = qemu_binary()
         self.qemu_version = qemu_version(binary)
+        if kernel.config.get("CONFIG_KASAN") == "y":
+            layout = layout.told(topology.FOUR_LEVELS)
         self.topology = layout.without(topology.models(binary))
         for name in self.topology.left_out:
             say(f"QEMU {self.qemu_version} has no model for {name}: left out")

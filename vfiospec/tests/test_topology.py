@@ -119,6 +119,13 @@ def test_without_a_model_its_devices_are_left_out(file: Path) -> None:
     assert (part.sha256, part.kernel_arguments) == (whole.sha256, ("vfio.x=1",))
 
 
+def test_a_kernel_can_be_told_more(file: Path) -> None:
+    whole = topology.load(str(file))
+    told = whole.told(topology.FOUR_LEVELS, topology.DIES_OF_KASAN)
+    assert told.kernel_arguments == ("vfio.x=1", "no5lvl", "kasan.fault=panic")
+    assert told.told() == told
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
