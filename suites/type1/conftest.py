@@ -39,6 +39,14 @@ def three(v2: Container, base: int, buffer: Memory, page: int) -> Container:
 
 
 @pytest.fixture
+def two(v2: Container, base: int, buffer: Memory, page: int) -> Container:
+    """Mappings of pages 0 to 3 and 6 to 8."""
+    v2.map(buffer, base, 4 * page)
+    v2.map(buffer.at(4 * page), base + 6 * page, 3 * page)
+    return v2
+
+
+@pytest.fixture
 def update_vaddr(v2: Container) -> None:
     """Skips where addresses cannot be updated."""
     if v2.try_check_extension(vfio.VFIO_UPDATE_VADDR).ret != 1:
