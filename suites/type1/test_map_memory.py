@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from vfiospec import expect
-from vfiospec.abi import pci, vfio
 from vfiospec.abi import vfio_iommu as iommu
 from vfiospec.device import ops as o
 from vfiospec.device.container import READ_WRITE, Container
@@ -19,7 +18,6 @@ from vfiospec.lab.bench import PortSysfs
 from vfiospec.rules import type1 as rules
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks
-from vfiospec.session.run import Run
 
 READ, WRITE = iommu.VFIO_DMA_MAP_FLAG_READ, iommu.VFIO_DMA_MAP_FLAG_WRITE
 HUGE = 2 << 20
@@ -244,36 +242,3 @@ def test_without_huge_mappings_it_is_the_same(
         sysfs.write(NO_HUGE, before)
     expect.equal("bytes locked afterwards", locked(), 0)
     expect.equal("pages pinned afterwards", pinned(), 0)
-
-
-@checks(rules.MAP_BAR, rules.MAP_BAD_VADDR)
-def test_a_bar_can_be_mapped(
-    assigned2: Assigned, run: Run, group: int, base: int, locked: Counter, promised: Promised
-) -> None:
-    """For one device to reach another one; it is no memory that could be locked."""
-    spec = next(d for d in run.devices if d.group == group)
-    with assigned2.open(spec.bdf) as device:
-        regions = [device.region(i) for i in range(vfio.VFIO_PCI_ROM_REGION_INDEX)]
-        mappable = [r for r in regions if r.info.flags & vfio.VFIO_REGION_INFO_FLAG_MMAP]
-        if not mappable:
-            pytest.skip("the device has no BAR that can be mapped: judge one that has")
-        command = device.read_config(pci.PCI_COMMAND, 2)
-        device.write_config(pci.PCI_COMMAND, 2, command | pci.PCI_COMMAND_MEMORY)
-        container, page = assigned2.container, assigned2.container.page_size()
-        size = min(int(mappable[0].info.size), 16 * page)
-        _, readable = mappable[0].try_map(size, prot=mmap.PROT_READ)
-        if readable is None:
-            pytest.fail("a BAR that can be mapped cannot be mapped for reading")
-        with readable:
-            # Refused before a page of it was touched, and once they all were
-            for _ in range(2):
-                wrong = container.try_map(readable.at(), base, size, WRITE)
-                expect.refused(wrong, promised(rules.MAP_BAD_VADDR))
-                expect.accepted(container.try_map(readable.at(), base, size, READ))
-                expect.equal("bytes unmapped", container.unmapped(base, size), size)
-        with mappable[0].map(size) as mapping:
-            call = container.try_map(mapping.at(), base, size)
-            expect.accepted(call, promised(rules.MAP_BAR))
-            expect.equal("bytes locked", locked(), 0)
-            expect.equal("bytes unmapped", container.unmapped(base, size), size)
-            expect.equal("bytes locked afterwards", locked(), 0)
