@@ -10,11 +10,9 @@ import pytest
 from vfiospec import expect
 from vfiospec.abi import pci as regs
 from vfiospec.abi import vfio
-from vfiospec.abi import vfio_iommu as iommu
 from vfiospec.device.access import Attach
 from vfiospec.device.call import Call
 from vfiospec.device.files import Mapping, Memory
-from vfiospec.device.group import Assigned
 from vfiospec.device.ops import Munmap, ReadFile, Syscall
 from vfiospec.device.pci import ROM, PciDevice
 from vfiospec.device.port import Port
@@ -26,7 +24,6 @@ from vfiospec.session.marks import checks, devices
 
 Mapped = list[tuple[Region, Mapping]]
 HUGE = 2 << 20
-IOVA = 0x40000000
 MAYMOVE, FIXED = 1, 2  # of mremap(2)
 NOT_GIVEN_BACK = {"io", "pf", "de", "dd"}  # VM_IO, VM_PFNMAP, VM_DONTEXPAND, VM_DONTDUMP
 COPIED = "dc"  # VM_DONTCOPY is not set: children have it
@@ -219,37 +216,6 @@ def test_what_is_left_of_a_mapping_shows_the_same(
     put(framebuffer, before)
     expect.equal("values loaded", seen, left)
     expect.equal("signals of what is gone", signals, {SIGSEGV})
-
-
-@checks(rules.DMA)
-def test_a_mapping_can_be_mapped_for_dma(mapped: Mapped, contained: Assigned, page: int) -> None:
-    """All of its pages, up to 16, though none was touched; and unmapped again."""
-    for _, mapping in mapped:
-        size = min(mapping.size, 16 * page)
-        expect.accepted(contained.container.try_map(mapping.at(), IOVA, size))
-        call = expect.accepted(contained.container.try_unmap(IOVA, size))
-        unmapped = call.unpack(iommu.vfio_iommu_type1_dma_unmap).size
-        expect.equal("bytes unmapped", unmapped, size)
-        expect.equal("signal", mapping.load(mapping.size - 4, 4).signal, 0)
-
-
-@checks(rules.DMA)
-def test_a_mapping_that_faults_cannot_be_mapped_for_dma(
-    mapped: Mapped,
-    contained: Assigned,
-    page: int,
-    memory: Callable[[bool], None],
-    promised: Callable[[Rule], int],
-) -> None:
-    """Memory decoding is off; the pages had been touched before."""
-    for _, mapping in mapped:
-        mapping.load(0, 4)
-    memory(False)
-    for _, mapping in mapped:
-        call = contained.container.try_map(mapping.at(), IOVA, page)
-        if call.ok:
-            contained.container.try_unmap(IOVA, page)
-        expect.refused(call, promised(rules.DMA))
 
 
 @checks(rules.OUTLIVES)
