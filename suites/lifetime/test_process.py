@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Processes that end with devices open, memory mapped and pinned."""
 
+import os
 import signal
 
 import pytest
@@ -11,7 +12,8 @@ from vfiospec.device.container import pinned_pages
 from vfiospec.device.device import Device
 from vfiospec.device.files import EventFd, Memory
 from vfiospec.device.group import Assigned
-from vfiospec.device.ops import Fork, Wait
+from vfiospec.device.ops import Close, Fork, Open, Wait
+from vfiospec.device.pci import ROM
 from vfiospec.device.port import ForkedPort, Port
 from vfiospec.lab.bench import BenchDevice
 from vfiospec.rules import lifetime as rules
@@ -60,6 +62,32 @@ def use(port: Port, group: int, bdf: str, page: int) -> None:
     expect.accepted(device.try_set_irqs(REQ, SET, 0, 1, eventfds=(event,)))
     memory = Memory(port, PAGES * page)
     expect.accepted(assigned.container.try_map(memory, IOVA, memory.size))
+
+
+@checks(rules.PROCESS_END)
+@pytest.mark.parametrize("by", [0, signal.SIGKILL], ids=["exit", "kill"])
+def test_what_a_process_had_unmapped_keeps_nothing_of_it(
+    closed: int, port: Port, spec: BenchDevice, page: int, by: int
+) -> None:
+    """Neither its memory nor the BAR it had mapped there: its group can be opened again."""
+    process = port.handle()
+    port.do(Fork(process))
+    child = ForkedPort(port, process)
+    assigned = Assigned(child, closed)
+    device = assigned.open(spec.bdf)
+    regions = [device.region(index) for index in range(ROM)]
+    mapped = [r.map(page) for r in regions if r.info.flags & vfio.VFIO_REGION_INFO_FLAG_MMAP]
+    memory = Memory(child, PAGES * page)
+    assigned.container.map(memory, IOVA, memory.size)
+    size = assigned.container.unmapped(IOVA, memory.size)
+    port.do(Wait(process, by))
+    expect.equal("bytes unmapped", size, memory.size)
+    if not mapped:
+        pytest.skip("no region of the device can be mapped")
+    handle = port.handle()
+    reply = port.do(Open(handle, f"/dev/vfio/{closed}", os.O_RDWR | os.O_CLOEXEC))
+    expect.equal("errno of opening the group", reply.errno, 0)
+    port.do(Close(handle))
 
 
 @checks(rules.LAST_CLOSE)
