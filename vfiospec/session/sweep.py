@@ -8,7 +8,7 @@ from typing import Final
 from vfiospec import expect
 from vfiospec.device import ops as o
 from vfiospec.device.call import Call, errno_name
-from vfiospec.device.container import locked_bytes
+from vfiospec.device.container import locked_bytes, pinned_pages
 from vfiospec.device.faults import FailingPort, Injector, failures
 from vfiospec.device.iommufd import pinned_bytes
 from vfiospec.device.port import Port
@@ -25,17 +25,18 @@ Undo = Callable[[], object]
 
 @dataclass(frozen=True)
 class Held:
-    """What a process has that a call could leak."""
+    """What a process, or of pages the whole machine, has that a call could leak."""
 
     files: int
     locked: int
     pinned: int
+    pages: int | None
 
 
 def held(port: Port) -> Held:
     """What the process that makes the calls has now."""
     files = port.do(o.ListDir("/proc/self/fd")).bytes.count(b"\0")
-    return Held(files, locked_bytes(port), pinned_bytes(port))
+    return Held(files, locked_bytes(port), pinned_bytes(port), pinned_pages(port))
 
 
 class Sweep:

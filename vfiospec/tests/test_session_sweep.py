@@ -27,7 +27,9 @@ class MadeUpKernel:
 
     answers: dict[str, Reply]
     files: int = 5
+    pinned: int = 3
     leaks: str = ""  # the injector after whose failure a file stays open
+    pins: str = ""  # and the one after which a page stays pinned
     breaks: str = ""  # and the one after which the call is refused for good
     says: str = ""  # what it logs when an allocation of pages fails
     broken: bool = False
@@ -38,6 +40,9 @@ class MadeUpKernel:
     def answer(self, op: o.AnyOp) -> Reply:
         if isinstance(op, o.ListDir):
             return Reply(0, 0, b"x\0" * self.files)
+        if isinstance(op, o.ReadFile) and op.path == "/proc/vmstat":
+            counts = f"nr_foll_pin_acquired {self.pinned}\nnr_foll_pin_released 1\n"
+            return Reply(1, 0, counts.encode())
         if isinstance(op, o.ReadFile):
             return Reply(1, 0, b"VmLck:\t0 kB\nVmPin:\t8 kB\n")
         if not isinstance(op, o.FailNth):
@@ -49,6 +54,7 @@ class MadeUpKernel:
         self.log.append(f"FAULT_INJECTION: forcing a failure.\\x0aname {failed}, interval 1")
         self.log += [self.says] if failed == PAGES and self.says else []
         self.files += failed == self.leaks
+        self.pinned += failed == self.pins
         self.broken = self.broken or failed == self.breaks
         got = self.answers[failed]
         return Reply(got.ret, got.errno, values=(0,))
@@ -89,10 +95,11 @@ def test_a_good_kernel_passes() -> None:
         (MadeUpKernel({COPY: Reply(-1, ENOMEM)}), "EFAULT when a copy failed at point 1"),
         (MadeUpKernel(GOOD, leaks=SLAB), r"files=6.*what is held|what is held.*files=5"),
         (MadeUpKernel(GOOD, leaks=PAGES), "what is held once"),
+        (MadeUpKernel(GOOD, pins=PAGES), r"pages=3.*what is held|what is held.*pages=2"),
         (MadeUpKernel(GOOD, breaks=COPY), "success after the failure at point 2"),
         (MadeUpKernel({}), "a point of failure"),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_each_wrong_is_caught(kernel: MadeUpKernel, said: str) -> None:
     with pytest.raises(Mismatch, match=said):
