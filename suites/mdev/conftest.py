@@ -7,13 +7,17 @@ from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 
+from vfiospec.device.call import checked
 from vfiospec.device.device import Device
-from vfiospec.device.group import Assigned
+from vfiospec.device.files import Memory
+from vfiospec.device.group import Assigned, Group
 from vfiospec.device.mdev import Mdev, MdevType
 from vfiospec.device.port import Port
+from vfiospec.session.run import Run
 
 Make = Callable[[str], Mdev]
 Opened = Callable[[Mdev], Device]
+PAGES = 4  # pages of the memory to map
 
 
 def uuid(number: int) -> str:
@@ -97,3 +101,28 @@ def alone(port: Port, make: Make) -> Iterator[Assigned]:
     own = Assigned(port, make("mtty-1").group)
     yield own
     own.close()
+
+
+@pytest.fixture
+def physical(port: Port, run: Run, alone: Assigned) -> Iterator[Group]:
+    """The group of a device behind an IOMMU, in the same container."""
+    if not run.devices:
+        pytest.skip("no device beside it: judge one with --device BDF")
+    with Group.of(port, run.give_up(run.devices[0])) as group:
+        checked(group.try_set_container(alone.container))
+        yield group
+
+
+@pytest.fixture
+def buffer(port: Port, page: int) -> Iterator[Memory]:
+    """Memory to map."""
+    with Memory(port, PAGES * page) as made:
+        yield made
+
+
+@pytest.fixture
+def joining(port: Port, alone: Assigned, closed: int) -> Iterator[Group]:
+    """The group of a device that does DMA, not in the container yet."""
+    del alone
+    with Group.of(port, closed) as group:
+        yield group

@@ -10,6 +10,7 @@ import pytest
 from vfiospec import expect
 from vfiospec.abi import vfio
 from vfiospec.abi import vfio_iommu as iommu
+from vfiospec.device import ops as o
 from vfiospec.device.call import checked
 from vfiospec.device.container import locked_bytes
 from vfiospec.device.edu import Edu
@@ -26,15 +27,8 @@ READ, WRITE = iommu.VFIO_DMA_MAP_FLAG_READ, iommu.VFIO_DMA_MAP_FLAG_WRITE
 IOVA, SCRATCH = 0x100000, 0x800000
 SIZE = 64
 PAGES = 3
+MAYMOVE, FIXED = 1, 2  # of mremap(2)
 FREE = vfio.VFIO_GROUP_FLAGS_VIABLE
-
-
-@pytest.fixture
-def joining(port: Port, alone: Assigned, closed: int) -> Iterator[Group]:
-    """The group of a device that does DMA, not in the container yet."""
-    del alone
-    with Group.of(port, closed) as group:
-        yield group
 
 
 @pytest.fixture
@@ -159,9 +153,52 @@ def test_a_mapping_whose_memory_is_gone(
         call = joining.try_set_container(container)
         expect.refused(call, promised(rules.REPLAY_FAILS))
         expect.equal("bytes locked after it was refused", locked_bytes(port), before)
+        expect.equal("ranges after it was refused", container.told_ranges(), None)
         expect.equal("status of its group", joining.get_status(), FREE)
     expect.equal("bytes unmapped", container.unmapped(places[at], lost.size), lost.size)
     checked(joining.try_set_container(container))
     expect.equal("bytes locked", locked_bytes(port) - before, 2 * lost.size)
     checked(joining.try_unset_container())
     expect.equal("bytes locked at the end", locked_bytes(port), before)
+
+
+def moved(port: Port, old: Memory) -> Memory:
+    """The same memory at another address; nothing is left where it was."""
+    new = Memory(port, old.size)
+    to = (old.address, old.size, old.size, MAYMOVE | FIXED, new.address)
+    reply, _ = port.run([o.Syscall("mremap", to), o.Munmap(old.handle)])
+    expect.equal("address of the moved memory", reply.ret, new.address)
+    return new
+
+
+@checks(rules.REPLAYED_ANEW)
+def test_from_its_new_address(
+    port: Port,
+    alone: Assigned,
+    joining: Group,
+    spec: BenchDevice,
+    page: int,
+    promised: Callable[[Rule], int],
+) -> None:
+    """A mapping whose memory was moved while the mediated device was gone."""
+    container, before = alone.container, locked_bytes(port)
+    old = Memory(port, PAGES * page, fill=0x77)
+    checked(joining.try_set_container(container))
+    container.map(old, IOVA, old.size)
+    checked(alone.group.try_unset_container())
+    if checked(container.try_check_extension(vfio.VFIO_UPDATE_VADDR)).ret != 1:
+        pytest.skip("no VFIO_UPDATE_VADDR: judge a kernel from 5.12 on")
+    container.unmapped(IOVA, old.size, iommu.VFIO_DMA_UNMAP_FLAG_VADDR)
+    with moved(port, old) as new:
+        checked(container.try_map(new, IOVA, new.size, iommu.VFIO_DMA_MAP_FLAG_VADDR))
+        checked(alone.group.try_set_container(container))
+        checked(joining.try_unset_container())
+        expect.equal("bytes locked without it", locked_bytes(port), before)
+        expect.accepted(joining.try_set_container(container), promised(rules.REPLAYED_ANEW))
+        expect.equal("bytes locked with it", locked_bytes(port), before + new.size)
+        with probing(port, alone, joining, spec.bdf) as prober:
+            for at in range(0, new.size, page):
+                what = f"access to {IOVA + at:#x}"
+                expect.equal(what, prober.access(new, at, IOVA), READ | WRITE)
+        checked(joining.try_unset_container())
+        expect.equal("bytes unmapped", container.unmapped(IOVA, new.size), new.size)

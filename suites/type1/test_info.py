@@ -16,6 +16,7 @@ from vfiospec.lab.bench import PortSysfs
 from vfiospec.rules import type1 as rules
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks
+from vfiospec.session.type1 import reserved
 
 HEAD = iommu.vfio_iommu_type1_info.sizeof()
 VERSION = 1
@@ -156,13 +157,6 @@ def test_the_migration_capability(
     expect.equal("flags", cap.flags, 0)
     expect.equal("pgsize_bitmap", cap.pgsize_bitmap, page)
     expect.equal("max_dirty_bitmap_size", cap.max_dirty_bitmap_size, promised(rules.INFO_MIGRATION))
-
-
-def reserved(sysfs: PortSysfs, group: int) -> list[tuple[int, int]]:
-    """The reserved regions of a group that are not relaxable, in order."""
-    text = sysfs.read(f"/sys/kernel/iommu_groups/{group}/reserved_regions")
-    lines = [line.split() for line in text.splitlines()]
-    return sorted((int(a, 16), int(b, 16)) for a, b, kind in lines if kind != "direct-relaxable")
 
 
 def between(regions: list[tuple[int, int]], end: int) -> list[tuple[int, int]]:

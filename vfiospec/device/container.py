@@ -123,6 +123,11 @@ class Container(File):
         parts = (raw[head + step * i :] for i in range(cap.nr_iovas))
         return [(r.start, r.end) for r in map(iommu.vfio_iova_range.unpack, parts)]
 
+    def told_ranges(self) -> list[tuple[int, int]] | None:
+        """The same; None if type1 tells of none, as for mediated devices alone."""
+        cap = self.get_iommu_info().capability(iommu.VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE)
+        return None if cap is None else self.iova_ranges()
+
     def available(self) -> int:
         """How many more mappings are allowed."""
         return int(self._capability(iommu.vfio_iommu_type1_info_dma_avail)[0].avail)

@@ -1,9 +1,21 @@
 # SPDX-License-Identifier: MIT
 """Mediated devices: made and taken away through sysfs, and used like any other device."""
 
-from errno import EBADF, EBUSY, EEXIST, EFAULT, EINVAL, ENODEV, ENOENT, ENOSPC, ENOTTY, EUSERS
+from errno import (
+    EBADF,
+    EBUSY,
+    EEXIST,
+    EFAULT,
+    EINVAL,
+    ENODEV,
+    ENOENT,
+    ENOSPC,
+    ENOTTY,
+    ERANGE,
+    EUSERS,
+)
 
-from vfiospec.rules.model import HEADER, Source, Strength, rule
+from vfiospec.rules.model import HEADER, Answer, Source, Strength, rule
 
 DOC = "Documentation/driver-api/vfio-mediated-device.rst"
 SYSFS = "drivers/vfio/mdev/mdev_sysfs.c"
@@ -337,6 +349,28 @@ NO_RANGES = rule(
     Source(TYPE1, "vfio_iommu_iova_dma_valid"),
 )
 
+RANGES_GO = rule(
+    "mdev.ranges-go",
+    "When the last device behind an IOMMU leaves a container of mediated devices, its aperture and "
+    "what is reserved for it bind no more: any address can be mapped again.",
+    Strength.ENFORCED,
+    Source(
+        TYPE1,
+        "vfio_iommu_aper_expand",
+        quote="the removed domain decided the iova aperture window",
+    ),
+    Source(TYPE1, "vfio_iommu_resv_refresh"),
+    answer=0,
+)
+
+PAGE_SIZES = rule(
+    "mdev.page-sizes",
+    "With mediated devices alone each size from a page on can be mapped, and iova_pgsizes says so.",
+    Strength.ENFORCED,
+    Source(TYPE1, "vfio_iommu_type1_open"),
+    Source(TYPE1, "vfio_update_pgsize_bitmap"),
+)
+
 NOT_PINNED = rule(
     "mdev.not-pinned",
     "With mediated devices alone, mapped memory is not pinned before they ask for it.",
@@ -351,6 +385,24 @@ CLEAN = rule(
     Strength.ENFORCED,
     Source(TYPE1, "vfio_iommu_type1_attach_group"),
     Source(TYPE1, "update_user_bitmap"),
+)
+
+TOO_LARGE_TO_START = rule(
+    "mdev.too-large-to-log",
+    "While a mapping has more than 2^31 - 1 pages START is EINVAL, and nothing is logged.",
+    Strength.ENFORCED,
+    Source(TYPE1, "DIRTY_BITMAP_PAGES_MAX"),
+    Source(TYPE1, "vfio_iommu_type1_dirty_pages"),
+    answer=EINVAL,
+)
+
+TOO_LARGE_TO_MAP = rule(
+    "mdev.too-large-to-map",
+    "While pages are logged, a mapping of more than 2^31 - 1 pages is EINVAL.",
+    Strength.ENFORCED,
+    Source(TYPE1, "DIRTY_BITMAP_PAGES_MAX"),
+    Source(TYPE1, "vfio_dma_do_map"),
+    answer=EINVAL,
 )
 
 KEPT = rule(
@@ -377,4 +429,45 @@ REPLAY_FAILS = rule(
     Source(TYPE1, "vfio_iommu_type1_attach_group"),
     Source(TYPE1, "vfio_iommu_replay"),
     answer=EFAULT,
+)
+
+REPLAYED_ANEW = rule(
+    "mdev.replayed-anew",
+    "A mapping whose address was updated is of the memory at the new one: that is pinned, and "
+    "mapped, for a device behind an IOMMU that comes later.",
+    Strength.DOCUMENTED,
+    Source(
+        HEADER,
+        "vfio_iommu_type1_dma_map",
+        quote="update the base vaddr for iova.",
+    ),
+    Source(TYPE1, "vfio_iommu_replay"),
+    answer=0,
+)
+
+JOIN_RESERVED = rule(
+    "mdev.join-reserved",
+    "While a mapping lies in a region that is reserved for a device behind an IOMMU, and is not "
+    "relaxable, SET_CONTAINER of the device is EINVAL, and the container goes on as it was.",
+    Strength.ENFORCED,
+    Source(
+        TYPE1,
+        "vfio_iommu_resv_conflict",
+        quote="Check reserved region conflicts with existing dma mappings",
+    ),
+    Source(TYPE1, "vfio_iommu_type1_attach_group"),
+    answer=EINVAL,
+)
+
+JOIN_BEYOND = rule(
+    "mdev.join-beyond",
+    "While a mapping lies beyond what an Intel IOMMU can map, SET_CONTAINER of a device behind it "
+    "is refused: nothing is pinned, the group is free, and the container goes on as it was.",
+    Strength.ENFORCED,
+    Source(TYPE1, "vfio_iommu_replay"),
+    Source("drivers/iommu/generic_pt/iommu_pt.h", "check_map_range"),
+    answer=(
+        Answer(EFAULT, "<6.19", "intel_iommu_map: the width of the IOMMU is not sufficient"),
+        Answer(ERANGE, ">=6.19", "the IOMMU driver has the generic page table"),
+    ),
 )

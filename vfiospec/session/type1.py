@@ -12,7 +12,7 @@ from vfiospec.abi import vfio
 from vfiospec.device.container import Container
 from vfiospec.device.group import Assigned
 from vfiospec.device.port import Port
-from vfiospec.lab.bench import BenchDevice
+from vfiospec.lab.bench import BenchDevice, PortSysfs
 from vfiospec.session.run import Run
 
 ROOM = 1 << 30  # bytes of IOVA space a test may use
@@ -22,6 +22,13 @@ def by_group(run: Run) -> list[BenchDevice]:
     """One device of each group; first the one that other chapters need least."""
     devices = sorted(run.devices, key=lambda d: "dma-stimulus" not in d.roles)
     return list({d.group: d for d in reversed(devices)}.values())[::-1]
+
+
+def reserved(sysfs: PortSysfs, group: int) -> list[tuple[int, int]]:
+    """The reserved regions of a group that are not relaxable, in order."""
+    text = sysfs.read(f"/sys/kernel/iommu_groups/{group}/reserved_regions")
+    lines = [line.split() for line in text.splitlines()]
+    return sorted((int(a, 16), int(b, 16)) for a, b, kind in lines if kind != "direct-relaxable")
 
 
 @pytest.fixture

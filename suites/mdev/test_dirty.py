@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""Dirty pages of a container with mediated devices: those that were pinned, or all, and limits."""
+
+from collections.abc import Callable
+
+from vfiospec import expect
+from vfiospec.abi import vfio_iommu as iommu
+from vfiospec.device.call import checked
+from vfiospec.device.container import Bitmap, Container
+from vfiospec.device.files import Memory
+from vfiospec.device.group import Assigned, Group
+from vfiospec.rules import dirty as dirty_rules
+from vfiospec.rules import mdev as rules
+from vfiospec.rules import type1
+from vfiospec.rules.model import Rule
+from vfiospec.session.marks import checks
+
+Promised = Callable[[Rule], int]
+IOVA = 1 << 32
+PAGES = 4
+START = iommu.VFIO_IOMMU_DIRTY_PAGES_FLAG_START
+STOP = iommu.VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP
+FAR = 1 << 44
+TOO_MANY = 1 << 31  # pages: a bitmap has a bit less
+
+
+def dirty(container: Container, memory: Memory, page: int) -> int:
+    """The bits of the mapping, taken while pages are tracked."""
+    memory.write(0, bytes(8))
+    checked(container.try_get_dirty(IOVA, PAGES * page, Bitmap(memory.at(), 8, page)))
+    return int.from_bytes(memory.read(0, 8), "little")
+
+
+@checks(rules.CLEAN)
+def test_nothing_is_dirty(alone: Assigned, buffer: Memory, memory: Memory, page: int) -> None:
+    """Nothing pinned, nothing dirty: mapped before, and since."""
+    container = alone.container
+    container.map(buffer, IOVA, PAGES * page)
+    expect.accepted(container.try_dirty_pages(START))
+    expect.equal("dirty pages", dirty(container, memory, page), 0)
+    container.unmapped(IOVA, PAGES * page)
+    container.map(buffer, IOVA, PAGES * page)
+    expect.equal("dirty pages of a new mapping", dirty(container, memory, page), 0)
+    expect.accepted(container.try_dirty_pages(STOP))
+
+
+@checks(rules.CLEAN)
+def test_everything_is_dirty(
+    alone: Assigned, physical: Group, buffer: Memory, memory: Memory, page: int
+) -> None:
+    """With a device that writes as it likes; and once more when it goes, but not again."""
+    container = alone.container
+    container.map(buffer, IOVA, PAGES * page)
+    expect.accepted(container.try_dirty_pages(START))
+    every = (1 << PAGES) - 1
+    for _ in range(2):
+        expect.equal("dirty pages", dirty(container, memory, page), every)
+    expect.accepted(physical.try_unset_container())
+    expect.equal("dirty pages after it left", dirty(container, memory, page), every)
+    expect.equal("dirty pages since", dirty(container, memory, page), 0)
+    expect.accepted(container.try_dirty_pages(STOP))
+    checked(physical.try_set_container(container))
+
+
+@checks(rules.CLEAN)
+def test_everything_is_dirty_without_the_mediated_one(
+    alone: Assigned, physical: Group, buffer: Memory, memory: Memory, page: int
+) -> None:
+    """That it leaves says nothing of what the other device writes."""
+    container = alone.container
+    container.map(buffer, IOVA, PAGES * page)
+    expect.accepted(alone.group.try_unset_container())
+    expect.accepted(container.try_dirty_pages(START))
+    for _ in range(2):
+        expect.equal("dirty pages", dirty(container, memory, page), (1 << PAGES) - 1)
+    expect.accepted(container.try_dirty_pages(STOP))
+    checked(alone.group.try_set_container(container))
+    del physical
+
+
+@checks(dirty_rules.REPEATED)
+def test_start_again_keeps_what_was_noted(
+    alone: Assigned,
+    physical: Group,
+    buffer: Memory,
+    memory: Memory,
+    page: int,
+    promised: Promised,
+) -> None:
+    """All pages, when the device left that may have written to them."""
+    container = alone.container
+    container.map(buffer, IOVA, PAGES * page)
+    expect.accepted(container.try_dirty_pages(START))
+    checked(physical.try_unset_container())
+    expect.accepted(container.try_dirty_pages(START), promised(dirty_rules.REPEATED))
+    expect.equal("dirty pages", dirty(container, memory, page), (1 << PAGES) - 1)
+    expect.accepted(container.try_dirty_pages(STOP))
+    checked(physical.try_set_container(container))
+
+
+@checks(rules.TOO_LARGE_TO_START, dirty_rules.NOT_STARTED)
+def test_a_mapping_too_large_for_a_bitmap_keeps_logging_off(
+    alone: Assigned, buffer: Memory, memory: Memory, page: int, promised: Promised
+) -> None:
+    """Until it is gone; a smaller one is there before it."""
+    container, size = alone.container, TOO_MANY * page
+    container.map(buffer, IOVA, PAGES * page)
+    container.map(0, FAR, size)
+    for _ in range(2):
+        call = container.try_dirty_pages(START)
+        expect.refused(call, promised(rules.TOO_LARGE_TO_START))
+    expect.equal("bytes unmapped", container.unmapped(FAR, size), size)
+    call = container.try_get_dirty(IOVA, PAGES * page, Bitmap(memory.at(), 8, page))
+    expect.refused(call, promised(dirty_rules.NOT_STARTED))
+    expect.accepted(container.try_dirty_pages(START))
+    expect.equal("dirty pages", dirty(container, memory, page), 0)
+    expect.accepted(container.try_dirty_pages(STOP))
+
+
+@checks(rules.TOO_LARGE_TO_MAP, type1.MAP_UNWOUND)
+def test_what_is_too_large_for_a_bitmap_is_not_mapped_while_pages_are_logged(
+    alone: Assigned, page: int, promised: Promised
+) -> None:
+    """And nothing is left of it."""
+    container, size = alone.container, TOO_MANY * page
+    expect.accepted(container.try_dirty_pages(START))
+    before = container.available()
+    for _ in range(2):
+        call = container.try_map(0, FAR, size)
+        expect.refused(call, promised(rules.TOO_LARGE_TO_MAP))
+        expect.equal("mappings left", container.available(), before)
+    expect.equal("bytes unmapped", container.unmapped(FAR, size), 0)
+    expect.accepted(container.try_dirty_pages(STOP))
+    expect.accepted(container.try_map(0, FAR, size))
+    expect.equal("bytes unmapped", container.unmapped(FAR, size), size)
