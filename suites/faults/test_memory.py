@@ -8,6 +8,8 @@ import pytest
 
 from vfiospec import expect
 from vfiospec.abi import iommufd as abi
+from vfiospec.abi import vfio_iommu as iommu
+from vfiospec.device.call import checked
 from vfiospec.device.cdev import Cdev
 from vfiospec.device.container import Container
 from vfiospec.device.files import Memory
@@ -32,6 +34,20 @@ def test_map_dma(sweep: Sweep, own: Assigned, page: int, kind: MemoryKind) -> No
     """Type1: the memory is there before, so that only the mapping can fail."""
     container = own.container
     with Memory(sweep.port, PAGES * page, kind=kind, fill=1) as memory:
+        sweep(
+            rules.MAP_DMA,
+            lambda port: Container(port, container.handle).try_map(memory, IOVA, memory.size),
+            lambda: container.unmapped(IOVA, memory.size),
+        )
+
+
+@checks(rules.MAP_DMA)
+@devices("dma-stimulus")
+def test_map_dma_while_pages_are_logged(sweep: Sweep, own: Assigned, page: int) -> None:
+    """Type1: the mapping has a bitmap of its dirty pages, which is made last."""
+    container = own.container
+    checked(container.try_dirty_pages(iommu.VFIO_IOMMU_DIRTY_PAGES_FLAG_START))
+    with Memory(sweep.port, PAGES * page, fill=1) as memory:
         sweep(
             rules.MAP_DMA,
             lambda port: Container(port, container.handle).try_map(memory, IOVA, memory.size),

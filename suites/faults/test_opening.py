@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from vfiospec import expect
 from vfiospec.abi import iommufd as iommu
 from vfiospec.abi import vfio
 from vfiospec.device import ops as o
@@ -75,12 +76,16 @@ def test_set_container(sweep: Sweep, run: Run, own: Assigned, spec: BenchDevice)
     others = [d for d in run.devices if d.group != spec.group]
     if not others:
         pytest.skip("one group only: judge a second device with --device BDF")
+    ranges = own.container.told_ranges()
     with Group.of(sweep.port, run.give_up(others[0])) as group:
-        sweep(
-            rules.SET_CONTAINER,
-            lambda port: Group(port, group.handle).try_set_container(own.container),
-            group.try_unset_container,
-        )
+
+        def attempt(port: Port) -> Call:
+            call = Group(port, group.handle).try_set_container(own.container)
+            if not call.ok:
+                expect.equal(f"ranges after {call}", own.container.told_ranges(), ranges)
+            return call
+
+        sweep(rules.SET_CONTAINER, attempt, group.try_unset_container)
 
 
 @checks(rules.SET_CONTAINER)
