@@ -158,6 +158,32 @@ def test_a_mapping_beyond_the_iommu_keeps_a_device_out(
         expect.equal("locked, pinned", (locked_bytes(port), pinned_pages(port)), before)
 
 
+@checks(rules.JOIN_SMALLER)
+@on_one
+def test_a_mapping_beyond_keeps_out_a_device_that_was_there_before(
+    port: Port,
+    alone: Assigned,
+    joining: Group,
+    buffer: Memory,
+    beyond: int,
+    page: int,
+    promised: Promised,
+) -> None:
+    """All addresses are the container's since it left."""
+    container, before = alone.container, (locked_bytes(port), pinned_pages(port))
+    checked(joining.try_set_container(container))
+    checked(joining.try_unset_container())
+    ranges = container.told_ranges()
+    container.map(buffer, beyond, PAGES * page)
+    for _ in range(2):
+        expect.refused(joining.try_set_container(container), promised(rules.JOIN_SMALLER))
+        expect.equal("locked, pinned", (locked_bytes(port), pinned_pages(port)), before)
+        expect.equal("status of its group", joining.get_status(), FREE)
+        expect.equal("ranges", container.told_ranges(), ranges)
+    expect.equal("bytes unmapped", container.unmapped(beyond, PAGES * page), PAGES * page)
+    expect.accepted(joining.try_set_container(container))
+
+
 @checks(rules.JOIN_RESERVED)
 @on_one
 @pytest.mark.parametrize("where", ["start", "end"])

@@ -471,3 +471,19 @@ JOIN_BEYOND = rule(
         Answer(ERANGE, ">=6.19", "the IOMMU driver has the generic page table"),
     ),
 )
+
+JOIN_SMALLER = rule(
+    "mdev.join-smaller-aperture",
+    "Where a device behind an IOMMU has been and left, one that has not all that is mapped since "
+    "cannot join, and nothing is pinned for it.",
+    Strength.ENFORCED,
+    Source(
+        TYPE1,
+        "vfio_iommu_aper_conflict",
+        quote="Check for any existing dma mappings beyond the new end",
+    ),
+    answer=(
+        Answer(EFAULT, "<6.18", "vfio_find_dma finds nothing up to the last address: it is tried"),
+        Answer(EINVAL, ">=6.18", "what is beyond the aperture is found before it is tried"),
+    ),
+)
