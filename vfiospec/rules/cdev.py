@@ -12,6 +12,7 @@ from errno import (
     ENODEV,
     ENOENT,
     ENOTTY,
+    EOPNOTSUPP,
     EPERM,
 )
 
@@ -328,6 +329,16 @@ PASID_DETACH = rule(
     answer=(Answer(0, ">=6.15", _PASIDS), Answer(EINVAL, "<6.15", _NO_PASIDS)),
 )
 
+NO_PASIDS = rule(
+    "cdev.no-pasids",
+    "A device whose driver knows no PASIDs, as one without an IOMMU, neither attaches nor detaches "
+    "one; before, the flag was unknown.",
+    Strength.ENFORCED,
+    _ATTACH,
+    _DETACH,
+    answer=(Answer(EOPNOTSUPP, ">=6.15", _PASIDS), Answer(EINVAL, "<6.15", _NO_PASIDS)),
+)
+
 REPLACE = rule(
     "cdev.attach-replace",
     "Attached again, the device moves: what it was attached to is free; a refusal leaves it where "
@@ -335,6 +346,7 @@ REPLACE = rule(
     Strength.DOCUMENTED,
     Source(HEADER, "VFIO_DEVICE_ATTACH_IOMMUFD_PT", quote="will replace the"),
     Source(_GLUE, "vfio_iommufd_physical_attach_ioas"),
+    Source(_GLUE, "vfio_iommufd_emulated_attach_ioas"),
 )
 
 ATTACHED_BUSY = rule(

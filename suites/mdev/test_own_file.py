@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+"""A mediated device bound to an iommufd by its own file: where it is attached, what it has not."""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from uuid import UUID
+
+import pytest
+
+from vfiospec import expect
+from vfiospec.abi import vfio_feature as abi
+from vfiospec.device.cdev import Bound, Cdev, cdev_path
+from vfiospec.device.files import Memory
+from vfiospec.device.iommufd import IOMMUFD_PATH, Iommufd
+from vfiospec.device.mdev import Mdev
+from vfiospec.device.port import Port
+from vfiospec.lab.bench import PortSysfs
+from vfiospec.rules import cdev as rules
+from vfiospec.rules.model import Rule
+from vfiospec.session.marks import checks
+
+Promised = Callable[[Rule], int]
+ATTACH, DETACH = abi.vfio_device_attach_iommufd_pt, abi.vfio_device_detach_iommufd_pt
+BIND = abi.vfio_device_bind_iommufd
+PASID, TOKEN = abi.VFIO_DEVICE_ATTACH_PASID, abi.VFIO_DEVICE_BIND_FLAG_TOKEN
+
+
+@pytest.fixture(params=["mtty-1", "mdpy-vga", "mbochs-small"])
+def own_file(
+    request: pytest.FixtureRequest, make: Callable[[str], Mdev], port: Port, sysfs: PortSysfs
+) -> Iterator[Cdev]:
+    """The device's own file, not bound."""
+    path = cdev_path(port, make(request.param).folder)
+    if path is None or not sysfs.exists(path) or not sysfs.exists(IOMMUFD_PATH):
+        pytest.skip("needs a kernel with CONFIG_VFIO_DEVICE_CDEV and CONFIG_IOMMUFD")
+    with Cdev.at(port, path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def iommufd(own_file: Cdev, port: Port) -> Iterator[Iommufd]:
+    """An iommufd without objects."""
+    del own_file
+    with Iommufd.create(port) as made:
+        yield made
+
+
+@pytest.fixture
+def bound(own_file: Cdev, iommufd: Iommufd) -> Bound:
+    """Bound, not attached."""
+    return Bound(own_file, iommufd, own_file.bind(iommufd), iommufd.alloc_ioas())
+
+
+@checks(rules.REPLACE, rules.ATTACHED_BUSY, rules.DETACH)
+def test_it_moves(bound: Bound, promised: Promised) -> None:
+    """What it came from can be destroyed, what it went to cannot until it is detached."""
+    cdev, iommufd = bound.cdev, bound.iommufd
+    spaces = [bound.ioas, iommufd.alloc_ioas(), iommufd.alloc_ioas()]
+    cdev.attach(spaces[0])
+    for old, new in pairwise(spaces):
+        expect.refused(iommufd.try_destroy(old), promised(rules.ATTACHED_BUSY))
+        cdev.attach(new)
+        expect.accepted(iommufd.try_destroy(old))
+        expect.refused(iommufd.try_destroy(new), promised(rules.ATTACHED_BUSY))
+    cdev.detach()
+    expect.accepted(iommufd.try_destroy(spaces[-1]))
+
+
+@checks(rules.ATTACH_UNKNOWN, rules.REPLACE, rules.ATTACHED_BUSY)
+def test_it_stays_where_it_was(bound: Bound, promised: Promised) -> None:
+    """An id that is no object moves it nowhere."""
+    cdev, iommufd = bound.cdev, bound.iommufd
+    cdev.attach(bound.ioas)
+    for number in (0, 1 << 20, 0xFFFFFFFF):
+        expect.refused(cdev.try_attach(number), promised(rules.ATTACH_UNKNOWN))
+        expect.refused(iommufd.try_destroy(bound.ioas), promised(rules.ATTACHED_BUSY))
+
+
+@checks(rules.TOKEN_UNUSED)
+def test_a_token(own_file: Cdev, iommufd: Iommufd, memory: Memory, promised: Promised) -> None:
+    """Refused, be there one or not; without the flag the pointer is not looked at."""
+    errno, whole = promised(rules.TOKEN_UNUSED), BIND.sizeof()
+    where = (memory.fixup(BIND.offset_of("token_uuid_ptr")),)
+    for token in (UUID(int=0), UUID(int=1 << 64 | 2)):
+        memory.write(0, token.bytes)
+        expect.refused(own_file.try_bind(iommufd, TOKEN, argsz=whole, fixups=where), errno)
+    for nowhere in (0, 1):
+        expect.refused(own_file.try_bind(iommufd, TOKEN, argsz=whole, token=nowhere), errno)
+    expect.accepted(own_file.try_bind(iommufd, argsz=whole, token=1))
+
+
+@checks(rules.NO_PASIDS, rules.ATTACHED_BUSY)
+@pytest.mark.parametrize("pasid", [0, 1, 0xFFFFF], ids="pasid-{}".format)
+def test_a_pasid(bound: Bound, pasid: int, promised: Promised) -> None:
+    """Neither attached nor detached, however large argsz is; the device stays where it is."""
+    cdev, errno = bound.cdev, promised(rules.NO_PASIDS)
+    other = bound.iommufd.alloc_ioas()
+    cdev.attach(bound.ioas)
+    for argsz in (abi.ATTACH_MIN, ATTACH.sizeof()):
+        expect.refused(cdev.try_attach(other, PASID, argsz=argsz, pasid=pasid), errno)
+    for argsz in (abi.DETACH_MIN, DETACH.sizeof()):
+        call = cdev.try_detach(abi.VFIO_DEVICE_DETACH_PASID, argsz=argsz, pasid=pasid)
+        expect.refused(call, errno)
+    expect.accepted(bound.iommufd.try_destroy(other))
+    expect.refused(bound.iommufd.try_destroy(bound.ioas), promised(rules.ATTACHED_BUSY))
