@@ -9,6 +9,7 @@ from vfiospec import expect
 from vfiospec.abi import pci, vfio
 from vfiospec.abi import vfio_feature as feature
 from vfiospec.device.device import Device
+from vfiospec.device.mdev import Mdev
 from vfiospec.device.uart import (
     KEPT,
     UART_IER,
@@ -21,6 +22,7 @@ from vfiospec.device.uart import (
     UART_RX,
     Uart,
 )
+from vfiospec.lab.bench import PortSysfs
 from vfiospec.rules import mdev as rules
 from vfiospec.rules import migration
 from vfiospec.rules.model import Rule
@@ -96,6 +98,16 @@ def test_no_migration(request: pytest.FixtureRequest, which: str, promised: Prom
         for how in asked:
             call = device.try_feature(number | how, bytes(64))
             expect.refused(call, promised(migration.ABSENT))
+
+
+@checks(migration.SHOWN)
+@pytest.mark.parametrize("name", ["mdpy-vga", "mbochs-small"])
+def test_no_migration_in_debugfs(make: Callable[[str], Mdev], sysfs: PortSysfs, name: str) -> None:
+    """A display has no folder for it."""
+    own = f"/sys/kernel/debug/vfio/{make(name).name}"
+    if not sysfs.exists(own):
+        pytest.skip("debugfs has no folder of the device: needs 6.8 and CONFIG_VFIO_DEBUGFS")
+    expect.equal("a folder for migration", "migration" in sysfs.listdir(own), False)
 
 
 @checks(migration.ABSENT)

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""What debugfs tells of a device that migrates."""
+"""What debugfs tells of a device that migrates, and of one that does not."""
 
 import pytest
 
 from vfiospec import expect
 from vfiospec.abi import vfio_feature as feature
 from vfiospec.device import mig_oracle as oracle
+from vfiospec.device.device import Device
 from vfiospec.device.mtty import Serial
-from vfiospec.lab.bench import PortSysfs
+from vfiospec.lab.bench import BenchDevice, PortSysfs
 from vfiospec.rules import migration as rules
-from vfiospec.session.marks import checks
+from vfiospec.session.marks import checks, devices
 
 FOLDER = "/sys/kernel/debug/vfio"
+MIGRATION = feature.VFIO_DEVICE_FEATURE_MIGRATION | feature.VFIO_DEVICE_FEATURE_PROBE
 LOGS = feature.VFIO_DEVICE_FEATURE_DMA_LOGGING_START | feature.VFIO_DEVICE_FEATURE_PROBE
 LINES = {
     feature.VFIO_MIGRATION_STOP_COPY: "stop-copy",
@@ -50,3 +52,25 @@ def test_the_features(serial: Serial, sysfs: PortSysfs) -> None:
     if serial.device.try_feature(LOGS).ok:
         wanted.append("dirty-tracking")
     expect.equal("features", told(sysfs, serial, "features").split("\n"), wanted)
+
+
+def judge_folder(sysfs: PortSysfs, device: Device, name: str) -> None:
+    """Whether there is one for migration, as the device's features say; skips without debugfs."""
+    own = f"{FOLDER}/{name}"
+    if not sysfs.exists(own):
+        pytest.skip("debugfs has no folder of the device: needs 6.8 and CONFIG_VFIO_DEBUGFS")
+    there = "migration" in sysfs.listdir(own)
+    expect.equal("a folder for migration", there, device.try_feature(MIGRATION).ok)
+
+
+@checks(rules.SHOWN)
+@devices()
+def test_the_folder_of_a_device(device: Device, spec: BenchDevice, sysfs: PortSysfs) -> None:
+    """Vfio-pci itself migrates nothing."""
+    judge_folder(sysfs, device, spec.bdf)
+
+
+@checks(rules.SHOWN)
+def test_the_folder_of_mtty(serial: Serial, sysfs: PortSysfs) -> None:
+    """It does migrate."""
+    judge_folder(sysfs, serial.device, serial.mdev.name)

@@ -132,6 +132,18 @@ FEATURES_SHOWN = rule(
     Source("drivers/vfio/debugfs.c", "vfio_device_features_read"),
 )
 
+SHOWN = rule(
+    "migration.shown",
+    "debugfs has a folder for the migration of each device that has any, and of no other.",
+    Strength.DOCUMENTED,
+    Source(
+        "Documentation/ABI/testing/debugfs-vfio",
+        "migration",
+        quote="of vfio devices that support live migration.",
+    ),
+    Source("drivers/vfio/debugfs.c", "vfio_device_debugfs_init"),
+)
+
 INITIAL = rule(
     "migration.initial-state",
     "A device that was just made is RUNNING.",
