@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from vfiospec import expect
+from vfiospec.abi import iommufd as abi
 from vfiospec.abi import vfio
 from vfiospec.device.call import checked
 from vfiospec.device.container import Container
@@ -23,6 +24,7 @@ from vfiospec.session.marks import checks, devices
 
 Promised = Callable[[Rule], int]
 NOIOMMU, V1, V2 = vfio.VFIO_NOIOMMU_IOMMU, vfio.VFIO_TYPE1_IOMMU, vfio.VFIO_TYPE1v2_IOMMU
+SET, CLEAR = abi.IOMMU_VFIO_IOAS_SET, abi.IOMMU_VFIO_IOAS_CLEAR
 OTHERS = [V1, V2, vfio.VFIO_DMA_CC_IOMMU, vfio.VFIO_UNMAP_ALL, vfio.VFIO_EEH, 0, 99]
 SERIAL = "6d746d74-0000-4000-8000-000000000001"
 pytestmark = devices("dma-stimulus")
@@ -141,6 +143,25 @@ def test_an_iommufd_in_its_place(
     expect.accepted(iommufd.try_set_iommu(NOIOMMU))
     with group.get_device_fd(spec.bdf) as device:
         expect.accepted(device.try_get_info())
+
+
+@checks(rules.COMPAT_EXPECTED)
+def test_an_address_space_set_later(
+    group: Group, iommufd: Iommufd, spec: BenchDevice, promised: Promised
+) -> None:
+    """By the user, who then expects translation; the one that is open serves on."""
+    expect.accepted(group.try_set_container(iommufd))
+    ioas, errno = iommufd.alloc_ioas(), promised(rules.COMPAT_EXPECTED)
+    for _ in range(2):
+        expect.accepted(iommufd.try_vfio_ioas(SET, ioas))
+        call, _ = group.try_get_device_fd(spec.bdf)
+        expect.refused(call, errno)
+        expect.accepted(iommufd.try_vfio_ioas(CLEAR))
+        with group.get_device_fd(spec.bdf) as device:
+            expect.accepted(iommufd.try_vfio_ioas(SET, ioas))
+            expect.accepted(device.try_get_info())
+            with group.get_device_fd(spec.bdf) as another:
+                expect.accepted(another.try_get_info())
 
 
 @checks(rules.COMPAT_TRANSLATION)

@@ -153,6 +153,16 @@ COMPAT_TRANSLATION = rule(
     answer=EINVAL,
 )
 
+COMPAT_EXPECTED = rule(
+    "noiommu.compat-translation-expected",
+    "An iommufd whose owner gives it an address space for containers later hands no device of such "
+    "a group out, until that is cleared; a further fd of one that is open it does.",
+    Strength.ENFORCED,
+    Source(_GROUP, "vfio_df_group_open", quote="Require no compat ioas to be assigned to proceed."),
+    Source("drivers/vfio/iommufd.c", "vfio_iommufd_device_has_compat_ioas"),
+    answer=EPERM,
+)
+
 # The device's own file
 
 CDEV_NAME = rule(
