@@ -209,6 +209,22 @@ def test_ids_of_another_iommufd(bound: Bound, promised: Promised) -> None:
         expect.refused(bound.cdev.try_attach(ids[-1]), promised(rules.ATTACH_UNKNOWN))
 
 
+@checks(rules.GROUP_BUSY)
+@devices("grouped")
+def test_a_group_beside_two_that_are_bound(
+    bound: Bound, other: Cdev, group_opens: Callable[[], int], promised: Promised
+) -> None:
+    """It cannot be opened before both are closed."""
+    busy = promised(rules.GROUP_BUSY)
+    expect.equal("open of the group", group_opens(), busy)
+    other.bind(bound.iommufd)
+    expect.equal("open beside both", group_opens(), busy)
+    bound.cdev.close()
+    expect.equal("open beside the other", group_opens(), busy)
+    other.close()
+    expect.equal("open beside none", group_opens(), 0)
+
+
 @checks(rules.ATTACH, rules.ATTACHED_BUSY, rules.OWNED_GROUP)
 @devices("grouped")
 def test_two_devices_of_a_group(bound: Bound, other: Cdev, promised: Promised) -> None:
