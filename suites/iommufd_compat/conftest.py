@@ -40,17 +40,22 @@ def memory(port: Port, page: int) -> Iterator[Memory]:
 
 
 @pytest.fixture
-def group(
+def number(
     iommufd: Iommufd,
     interrupt_remapping: bool,  # noqa: FBT001 -- a fixture
     closed: int,
-    port: Port,
-) -> Iterator[Group]:
-    """The device's group, of which nothing else is open."""
+) -> int:
+    """The number of the device's group, of which nothing is open."""
     del iommufd
     if not interrupt_remapping:
         pytest.skip("iommufd asks for interrupt remapping: judge a machine that has it")
-    with Group.of(port, closed) as opened:
+    return closed
+
+
+@pytest.fixture
+def group(number: int, port: Port) -> Iterator[Group]:
+    """The group, of which nothing else is open."""
+    with Group.of(port, number) as opened:
         yield opened
 
 

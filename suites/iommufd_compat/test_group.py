@@ -212,3 +212,43 @@ def test_nothing_is_left(
             expect.equal("pinned by the group's", pinned_bytes(port), before + pinned.size)
             expect.accepted(group.try_unset_container())
         expect.equal("pinned at the end", pinned_bytes(port), before)
+
+
+@checks(rules.RELEASED)
+@pytest.mark.parametrize("last", ["group", "iommufd"])
+def test_nothing_is_left_of_a_closed_group(
+    number: int, port: Port, spec: BenchDevice, page: int, last: str
+) -> None:
+    """Closed as it is, without UNSET_CONTAINER, before the iommufd's last file and after it."""
+    with Memory(port, 4 * page) as pinned:
+        before = pinned_bytes(port)
+        own, group = Iommufd.create(port), Group.of(port, number)
+        inside = InGroup(group, own, spec.bdf)
+        expect.accepted(group.try_set_container(own))
+        with inside.open():
+            page_table(inside)
+            own.map(pinned, IOVA, pinned.size)
+        files = (own, group) if last == "group" else (group, own)
+        for file in files:
+            expect.equal("pinned", pinned_bytes(port), before + pinned.size)
+            file.close()
+        expect.equal("pinned at the end", pinned_bytes(port), before)
+
+
+@checks(rules.SET_LATE, rules.UNMAP_PART, rules.UNMAP_CUT)
+def test_type1_while_pages_are_mapped(
+    inside: InGroup, memory: Memory, page: int, promised: Promised
+) -> None:
+    """Refused, and a part is not unmapped; it can be once type 1 was set in time."""
+    iommufd = inside.iommufd
+    with inside.open():
+        iommufd.map(memory, IOVA, 4 * page)
+        expect.refused(iommufd.try_set_iommu(vfio.VFIO_TYPE1_IOMMU), promised(rules.SET_LATE))
+        expect.accepted(iommufd.try_set_iommu(vfio.VFIO_TYPE1v2_IOMMU))
+        call = iommufd.try_unmap(IOVA, page)
+        expect.equal(f"errno of {call}", call.errno, promised(rules.UNMAP_PART))
+        expect.equal("unmapped", iommufd.unmapped(IOVA, 4 * page), 4 * page)
+        expect.accepted(iommufd.try_set_iommu(vfio.VFIO_TYPE1_IOMMU))
+        iommufd.map(memory, IOVA, 4 * page)
+        expect.accepted(iommufd.try_set_iommu(vfio.VFIO_TYPE1_IOMMU))
+        expect.equal("a part", iommufd.unmapped(IOVA, page), page)

@@ -109,6 +109,16 @@ SET = rule(
     _SET,
 )
 
+SET_LATE = rule(
+    "iommufd-compat.set-iommu-late",
+    "While a device has pages mapped type 1 cannot be set: large pages may be in use. Version 2 "
+    "can, and so can type 1 once nothing is mapped.",
+    Strength.ENFORCED,
+    _SET,
+    Source(_TABLE, "iopt_disable_large_pages"),
+    answer=EINVAL,
+)
+
 SET_UNKNOWN = rule(
     "iommufd-compat.set-iommu-unknown",
     "Another model cannot be set, with or without an address space.",
@@ -319,8 +329,9 @@ DETACHED = rule(
 RELEASED = rule(
     "iommufd-compat.released",
     "With the last file of an iommufd, and out of the group, it is gone, and all memory it pinned "
-    "is free.",
+    "is free. A group that is closed has left it; one that SET_CONTAINER refuses was never in it.",
     Strength.ENFORCED,
+    Source("drivers/vfio/group.c", "vfio_group_fops_release"),
     Source("drivers/vfio/group.c", "vfio_group_ioctl_unset_container"),
     Source("drivers/vfio/group.c", "vfio_group_ioctl_set_container"),
 )
