@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A kernel whose calls can be made to fail, and a device nothing else holds."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -76,6 +76,15 @@ def iommufd(port: Port, sysfs: PortSysfs) -> Iterator[Iommufd]:
         pytest.skip("needs a kernel with CONFIG_IOMMUFD")
     with Iommufd.create(port) as made:
         yield made
+
+
+@pytest.fixture
+def iommufd_users(sysfs: PortSysfs) -> Callable[[], int]:
+    """How many files and modules use iommufd."""
+    count = "/sys/module/iommufd/refcnt"
+    if not sysfs.exists(count):
+        pytest.skip("needs a kernel with CONFIG_IOMMUFD=m and CONFIG_MODULE_UNLOAD")
+    return lambda: int(sysfs.read(count))
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 """From nothing to an open device, by a group and by the device's own file: each step fails."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -20,6 +20,7 @@ from vfiospec.device.port import Port
 from vfiospec.lab.bench import BenchDevice, PortSysfs
 from vfiospec.lab.bind import PCI, driver_of
 from vfiospec.rules import faults as rules
+from vfiospec.rules import iommufd_compat as compat
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks, dangerous, devices
 from vfiospec.session.run import Run
@@ -98,6 +99,24 @@ def test_set_iommufd(sweep: Sweep, closed: int, iommufd: Iommufd) -> None:
             lambda port: Group(port, group.handle).try_set_container(iommufd),
             group.try_unset_container,
         )
+
+
+@checks(compat.RELEASED)
+@devices("irq-stimulus", without=("grouped",))
+@pytest.mark.usefixtures("machine")  # elsewhere others may use iommufd
+def test_an_iommufd_that_could_not_be_set(
+    sweep: Sweep, closed: int, iommufd_users: Callable[[], int]
+) -> None:
+    """Once it and the group are closed it is gone, however often it failed."""
+    before = iommufd_users()
+    with Iommufd.create(sweep.port) as own, Group.of(sweep.port, closed) as group:
+        sweep(
+            rules.SET_CONTAINER,
+            lambda port: Group(port, group.handle).try_set_container(own),
+            group.try_unset_container,
+        )
+        expect.equal("users of iommufd while one is open", iommufd_users(), before + 1)
+    expect.equal("users of iommufd", iommufd_users(), before)
 
 
 @checks(rules.SET_IOMMU)
