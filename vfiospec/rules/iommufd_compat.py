@@ -326,6 +326,16 @@ DETACHED = rule(
     Source("drivers/vfio/iommufd.c", "vfio_iommufd_physical_unbind"),
 )
 
+AS_OPENED = rule(
+    "iommufd-compat.closed-as-opened",
+    "A device that is open through an iommufd is given back to that, whatever its group was put "
+    "into since: the group's file stays open, and the kernel's log says nothing.",
+    Strength.ENFORCED,
+    Source("drivers/vfio/group.c", "vfio_df_group_close"),
+    Source("drivers/vfio/vfio_main.c", "vfio_df_device_last_close"),
+    Source("drivers/vfio/container.c", "vfio_group_unuse_container"),
+)
+
 RELEASED = rule(
     "iommufd-compat.released",
     "With the last file of an iommufd, and out of the group, it is gone, and all memory it pinned "
