@@ -6,12 +6,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from vfiospec import expect
-from vfiospec.abi import iommufd as iommu
 from vfiospec.abi import vfio_feature as feature
 from vfiospec.device.call import Call
 from vfiospec.device.cdev import Bound
 from vfiospec.device.files import File
-from vfiospec.device.iommufd import WRITE_READ_FIXED
 from vfiospec.device.pci import ROM, PciDevice
 from vfiospec.device.scratch import decode_memory
 from vfiospec.rules import cdev as rules
@@ -50,11 +48,7 @@ def dma_buf(bound: Bound, bar: int, size: int) -> File:
 
 def map_file(bound: Bound, file: File, size: int) -> Call:
     """IOMMU_IOAS_MAP_FILE of it; what is mapped is unmapped again."""
-    struct = iommu.iommu_ioas_map_file
-    request = struct(flags=WRITE_READ_FIXED, ioas_id=bound.ioas, length=size, iova=IOVA)
-    call = bound.iommufd.try_call(
-        iommu.IOMMU_IOAS_MAP_FILE, request, fixups=(file.fixup(struct.offset_of("fd")),)
-    )
+    call = bound.iommufd.try_map_file(bound.ioas, file, IOVA, size)
     if call.ok:
         expect.accepted(bound.iommufd.try_unmap_ioas(bound.ioas, IOVA, size))
     return call

@@ -10,6 +10,8 @@ from vfiospec.abi import iommufd as abi
 from vfiospec.device.call import Call
 from vfiospec.device.files import Memory
 from vfiospec.device.iommufd import EVERYTHING, WRITE_READ_FIXED, Iommufd
+from vfiospec.device.port import Port
+from vfiospec.device.privileges import CAP_SYS_RESOURCE, without
 from vfiospec.rules import iommufd as rules
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks
@@ -90,6 +92,20 @@ def test_ranges(iommufd: Iommufd, memory: Memory, promised: Promised) -> None:
         span = abi.iommu_iova_range.unpack(memory.read(0, 16))
         expect.equal("range", (span.start, span.last), (0, TOP))
         expect.equal("memory behind", memory.read(16, 16), b"\xa5" * 16)
+
+
+@checks(rules.ADDRESS, rules.MAP)
+def test_ranges_with_nowhere_to_go(
+    iommufd: Iommufd, memory: Memory, page: int, quiet: Callable[[], None], promised: Promised
+) -> None:
+    """A fault, and the address space can be changed as before."""
+    ioas, errno = iommufd.alloc_ioas(), promised(rules.ADDRESS)
+    argument = abi.iommu_ioas_iova_ranges(ioas_id=ioas, num_iovas=1)
+    for _ in range(2):
+        expect.refused(iommufd.try_call(abi.IOMMU_IOAS_IOVA_RANGES, argument), errno)
+        quiet()  # the call below would wait for ever
+        expect.accepted(iommufd.try_map_ioas(ioas, memory, IOVA, page))
+        expect.equal("unmapped", unmapped(iommufd, ioas), page)
 
 
 @checks(rules.ALLOW, rules.ALLOW_FULL, rules.MAP)
@@ -217,6 +233,19 @@ def test_the_limit(iommufd: Iommufd, promised: Promised) -> None:
     iommufd.alloc_ioas()
     expect.refused(option(iommufd, LIMIT, SET, 0), promised(rules.OPTION_BUSY))
     expect.equal("limit", value(option(iommufd, LIMIT, GET)), 1)
+
+
+@checks(rules.OPTION_PRIVILEGE, rules.OPTION)
+def test_who_may_change_the_limit(iommufd: Iommufd, port: Port, promised: Promised) -> None:
+    """Not a process without the capability, whatever it asks for; it is told the limit."""
+    errno = promised(rules.OPTION_PRIVILEGE)
+    with without(port, CAP_SYS_RESOURCE) as child:
+        theirs = Iommufd(child, iommufd.handle)
+        for limit in (0, 1):
+            expect.accepted(option(iommufd, LIMIT, SET, limit))
+            for wanted in (0, 1, 2):
+                expect.refused(option(theirs, LIMIT, SET, wanted), errno)
+                expect.equal("limit", value(option(theirs, LIMIT, GET)), limit)
 
 
 @checks(rules.CHANGE_PROCESS)

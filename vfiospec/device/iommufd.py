@@ -8,7 +8,7 @@ from vfiospec.abi import iommufd_hwpt as hwpt
 from vfiospec.abi.base import AbiStruct
 from vfiospec.device.call import Call, checked
 from vfiospec.device.container import Container
-from vfiospec.device.files import Memory
+from vfiospec.device.files import File, Memory
 from vfiospec.device.ops import Fixup, FixupKind, ReadFile, Ref
 from vfiospec.device.port import Port
 
@@ -89,6 +89,21 @@ class Iommufd(Container):
         address = where if isinstance(where, int) else 0
         argument = struct(flags=flags, ioas_id=ioas, user_va=address, length=length, iova=iova)
         return self.try_call(abi.IOMMU_IOAS_MAP, argument, fixups=fixups)
+
+    def try_map_file(  # noqa: PLR0913, PLR0917 -- the fields of iommu_ioas_map_file
+        self,
+        ioas: int,
+        file: File,
+        iova: int,
+        length: int,
+        start: int = 0,
+        flags: int = WRITE_READ_FIXED,
+    ) -> Call:
+        """IOMMU_IOAS_MAP_FILE of a memfd, or of a dma-buf that the kernel takes."""
+        struct = abi.iommu_ioas_map_file
+        argument = struct(flags=flags, ioas_id=ioas, start=start, length=length, iova=iova)
+        fixups = (file.fixup(struct.offset_of("fd")),)
+        return self.try_call(abi.IOMMU_IOAS_MAP_FILE, argument, fixups=fixups)
 
     def try_unmap_ioas(self, ioas: int, iova: int, length: int) -> Call:
         """IOMMU_IOAS_UNMAP; the answer's `length` is what was unmapped."""

@@ -11,7 +11,9 @@ from vfiospec.device import ops as o
 from vfiospec.device.files import Memory
 from vfiospec.device.port import ForkedPort, Port
 
-CAP_SYS_RAWIO: Final = 17  # include/uapi/linux/capability.h
+CAP_IPC_LOCK: Final = 14  # include/uapi/linux/capability.h
+CAP_SYS_RAWIO: Final = 17
+CAP_SYS_RESOURCE: Final = 24
 _VERSION_3: Final = 0x20080522
 _HEADER = Struct("<II")
 _SETS = Struct("<6I")  # effective, permitted, inheritable; then the upper halves of each

@@ -13,6 +13,7 @@ from errno import (
     ENOTTY,
     EOPNOTSUPP,
     EOVERFLOW,
+    EPERM,
 )
 
 from vfiospec.rules.model import Source, Strength, rule
@@ -175,6 +176,14 @@ MAP_WRAP = rule(
     answer=EOVERFLOW,
 )
 
+MAP_FILE = rule(
+    "iommufd.map-file",
+    "A memfd is mapped from the byte of it that is asked for.",
+    Strength.DOCUMENTED,
+    Source(_UAPI, "iommu_ioas_map_file", quote="byte offset from start of the file to map from"),
+    Source(_IOAS, "iommufd_ioas_map_file"),
+)
+
 COPY = rule(
     "iommufd.copy",
     "A mapping, or a part of it, can be had in another address space; it lives on there.",
@@ -224,6 +233,28 @@ OPTION_BUSY = rule(
     Source(_UAPI, "iommufd_option"),
     Source(_IOAS, "iommufd_option_rlimit_mode"),
     answer=EBUSY,
+)
+
+OPTION_PRIVILEGE = rule(
+    "iommufd.option-privilege",
+    "The limit is changed by who has CAP_SYS_RESOURCE; anybody is told it.",
+    Strength.DOCUMENTED,
+    Source(_UAPI, "iommufd_option", quote="The caller must have privilege"),
+    Source(_IOAS, "iommufd_option_rlimit_mode"),
+    answer=EPERM,
+)
+
+CHANGE_CHARGED = rule(
+    "iommufd.change-process-charged",
+    "What is pinned of files is counted for the process that asks for it, and no longer for the "
+    "one before.",
+    Strength.DOCUMENTED,
+    Source(
+        _UAPI,
+        "iommu_ioas_change_process",
+        quote="This transfers pinned memory counts for every memory map in every IOAS",
+    ),
+    Source(_IOAS, "iommufd_ioas_change_process"),
 )
 
 CHANGE_PROCESS = rule(
