@@ -11,6 +11,7 @@ from vfiospec.device.irq_model import Promised, Shape
 from vfiospec.device.pci import PciDevice
 from vfiospec.device.port import Port
 from vfiospec.lab.bench import BenchDevice
+from vfiospec.session.eventfds import Ids
 from vfiospec.session.irqs import Irqs, shape_of
 
 
@@ -46,3 +47,9 @@ def port_event(port: Port) -> Iterator[EventFd]:
     """An eventfd of the test's own, assigned to nothing."""
     with EventFd.create(port) as event:
         yield event
+
+
+@pytest.fixture
+def ids(port: Port, memory: Memory) -> Ids:
+    """Who holds eventfds."""
+    return Ids(port, memory)

@@ -1,17 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Whose interrupts are, how long they last, and how long the kernel holds an eventfd.
+"""Whose interrupts are, how long they last, and how long the kernel holds an eventfd."""
 
-An eventfd has an id that its /proc fdinfo shows and that the next one gets once nobody, the
-kernel included, holds the first any more: by that a reference left behind is seen.
-"""
-
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from vfiospec import expect
-from vfiospec.device import ops as o
 from vfiospec.device.access import Access, Attach
 from vfiospec.device.call import checked
 from vfiospec.device.device import Device
@@ -30,65 +24,11 @@ from vfiospec.device.irq_model import (
     Promised,
 )
 from vfiospec.device.pci import PciDevice
-from vfiospec.device.port import Port
 from vfiospec.lab.bench import BenchDevice
 from vfiospec.rules import set_irqs as rules
+from vfiospec.session.eventfds import Ids
 from vfiospec.session.irqs import NOT_OPEN, Irqs, shape_of
 from vfiospec.session.marks import checks, devices
-
-PATIENCE = 5.0  # seconds until an eventfd that is let go of later must be gone
-ANY_FREE = 12  # eventfds that together have the lowest ids: more than a test lets go of before
-
-
-class Ids:
-    """The ids of eventfds."""
-
-    def __init__(self, port: Port, memory: Memory) -> None:
-        self._port = port
-        self._memory = memory
-
-    def of(self, *events: EventFd) -> list[int]:
-        """Each one's id."""
-        return self._ids([], [event.handle for event in events])
-
-    def is_free(self, wanted: int) -> bool:
-        """Whether new eventfds get the id."""
-        handles = [self._port.handle() for _ in range(ANY_FREE)]
-        found = wanted in self._ids([o.Eventfd(handle) for handle in handles], handles)
-        self._port.run([o.Close(handle) for handle in handles])
-        return found
-
-    def _ids(self, first: list[o.AnyOp], handles: list[int]) -> list[int]:
-        """Make the first operations, then learn the ids of the eventfds with these handles."""
-        ask = [  # an ioctl nobody knows, to learn the fd's number
-            o.Ioctl(handle, 0, 0, bytes(4), (o.Fixup(0, o.FixupKind.FD, handle),), self._at(i))
-            for i, handle in enumerate(handles)
-        ]
-        raw = self._port.run([*first, *ask, o.Peek(self._at(0), 4 * len(handles))])[-1].bytes
-        numbers = [int.from_bytes(raw[i : i + 4], "little") for i in range(0, len(raw), 4)]
-        infos = self._port.run([o.ReadFile(f"/proc/self/fdinfo/{n}") for n in numbers])
-        lines = [line.split() for info in infos for line in info.bytes.decode().splitlines()]
-        return [int(words[1]) for words in lines if words[0] == "eventfd-id:"]
-
-    def _at(self, place: int) -> o.Ref:
-        return self._memory.at(4 * place)
-
-    def must_be_held(self, wanted: int, when: str) -> None:
-        """Hold that the kernel has a reference of its own."""
-        expect.holds(not self.is_free(wanted), f"the eventfd held, {when}", "it is gone")
-
-    def must_go(self, wanted: int, when: str) -> None:
-        """Hold that the kernel lets go of it, soon."""
-        end = time.monotonic() + PATIENCE
-        while not self.is_free(wanted):
-            if time.monotonic() > end:
-                raise expect.Mismatch(f"the eventfd released, {when}", "the kernel holds it")
-
-
-@pytest.fixture
-def ids(port: Port, memory: Memory) -> Ids:
-    """Who holds eventfds."""
-    return Ids(port, memory)
 
 
 def assign(
