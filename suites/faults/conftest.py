@@ -8,12 +8,13 @@ import pytest
 from vfiospec.device.cdev import Cdev, cdev_path
 from vfiospec.device.device import Device
 from vfiospec.device.faults import DEBUGFS, EVERYTHING, FAIL_NTH, Injector
-from vfiospec.device.files import EventFd
+from vfiospec.device.files import EventFd, Memory
 from vfiospec.device.group import Assigned
 from vfiospec.device.iommufd import IOMMUFD_PATH, Iommufd
 from vfiospec.device.pci import SYSFS
 from vfiospec.device.port import Port
 from vfiospec.lab.bench import BenchDevice, PortSysfs
+from vfiospec.session.eventfds import Ids
 from vfiospec.session.run import Run
 from vfiospec.session.sweep import Sweep
 
@@ -41,10 +42,10 @@ def injectors(sysfs: PortSysfs) -> Iterator[None]:
 
 
 @pytest.fixture
-def sweep(injectors: None, run: Run) -> Sweep:
+def sweep(injectors: None, run: Run, memory: Memory) -> Sweep:
     """Makes a call fail at each of its points of failure, and judges it."""
     del injectors
-    return Sweep(run)
+    return Sweep(run, Ids(run.port, memory))
 
 
 @pytest.fixture

@@ -14,10 +14,13 @@ from vfiospec.device.iommufd import pinned_bytes
 from vfiospec.device.port import Port
 from vfiospec.rules.faults import COPY
 from vfiospec.rules.model import Rule
+from vfiospec.session.eventfds import Ids
 from vfiospec.session.run import Run
 
 # Far more than any call has; a call that never comes to its end would go round for ever.
 MOST: Final = 1000
+# Of those that are modules, the users are counted.
+MODULES: Final = ("vfio", "vfio_pci", "vfio_pci_core", "vfio_iommu_type1", "iommufd")
 
 Attempt = Callable[[Port], Call]
 Undo = Callable[[], object]
@@ -25,35 +28,65 @@ Undo = Callable[[], object]
 
 @dataclass(frozen=True)
 class Held:
-    """What a process, or of pages the whole machine, has that a call could leak."""
+    """What a process, or of pages the whole machine, has that a call could leak, and what else.
+
+    `state` is whatever a sweep compares besides.
+    """
 
     files: int
     locked: int
     pinned: int
     pages: int | None
+    users: dict[str, int]  # of modules
+    state: object = None
 
 
-def held(port: Port) -> Held:
+def held(port: Port, state: object = None) -> Held:
     """What the process that makes the calls has now."""
     files = port.do(o.ListDir("/proc/self/fd")).bytes.count(b"\0")
-    return Held(files, locked_bytes(port), pinned_bytes(port), pinned_pages(port))
+    return Held(
+        files, locked_bytes(port), pinned_bytes(port), pinned_pages(port), users(port), state
+    )
+
+
+def users(port: Port) -> dict[str, int]:
+    """How many use each module of VFIO: open files, devices and other modules."""
+    counts = port.run([o.ReadFile(f"/sys/module/{name}/refcnt") for name in MODULES])
+    return {name: int(c.bytes) for name, c in zip(MODULES, counts, strict=True) if c.ok}
+
+
+class _Left:
+    """What there was before a sweep, with which the process is compared."""
+
+    def __init__(self, port: Port, ids: Ids, state: Callable[[], object]) -> None:
+        self._port = port
+        self._ids = ids
+        self._state = state
+        self._before = held(port, state())
+        self._free = ids.free()
+
+    def nothing(self, when: str) -> None:
+        """Hold that it has what it had."""
+        expect.equal(f"what is held {when}", held(self._port, self._state()), self._before)
+        self._ids.none_kept(self._free, when)
 
 
 class Sweep:
     """Makes one call again and again, each time with a failure one point further on.
 
-    After each that fails, nothing may be left of it: the process has what it had, and the same
-    call succeeds, which `undo` then takes back. What the kernel reports meanwhile is told at the
-    end, so that one report does not hide what lies behind it.
+    After each that fails, nothing may be left of it: the process has what it had, the kernel holds
+    no eventfd that was closed, and the same call succeeds, which `undo` then takes back. What the
+    kernel reports meanwhile is told at the end, so that one report does not hide what lies behind.
     """
 
-    def __init__(self, run: Run) -> None:
-        """Of a run whose kernel is up."""
+    def __init__(self, run: Run, ids: Ids) -> None:
+        """Of a run whose kernel is up, and the ids of its eventfds."""
         self.port = run.port
+        self._ids = ids
         self._run = run
         self._trouble: set[str] = set()
 
-    def __call__(
+    def __call__(  # noqa: PLR0913 -- what some calls need beside the first three
         self,
         rule: Rule,
         attempt: Attempt,
@@ -61,16 +94,17 @@ class Sweep:
         *,
         also: tuple[Rule, ...] = (),
         unanswered: Undo | None = None,
+        state: Callable[[], object] = lambda: None,
     ) -> int:
         """Judge a call by its rule; how many points of failure it came to.
 
         `also` are rules that allow another answer to an allocation that fails. `unanswered` takes
         back what a call did of which a copy failed, where that is judged elsewhere: it is called
-        before anything is asked.
+        before anything is asked. `state` tells what else must be as before.
         """
         version = self._run.version
         allowed = {each.answer(version) for each in (rule, *also)}
-        before = held(self.port)
+        left = _Left(self.port, self._ids, state)
         self._look()
         for nth in range(1, MOST):
             failing = FailingPort(self.port, nth)
@@ -87,11 +121,11 @@ class Sweep:
             if not copied and unanswered is not None:
                 unanswered()
             if not call.ok:
-                expect.equal(f"what is held after {call} at point {nth}", held(self.port), before)
+                left.nothing(f"after {call} at point {nth}")
                 again = attempt(self.port)
                 expect.holds(again.ok, f"success after the failure at point {nth}", str(again))
             undo()
-            expect.equal(f"what is held once {call} is undone", held(self.port), before)
+            left.nothing(f"once {call} is undone")
         raise expect.Mismatch(f"an end within {MOST} points of failure", "none")
 
     def _judge(self, call: Call, nth: int, allowed: set[int]) -> bool:

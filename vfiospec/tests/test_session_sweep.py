@@ -3,16 +3,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from errno import EBUSY, EFAULT, ENOMEM
+from errno import EBUSY, EFAULT, ENOENT, ENOMEM
 
 import pytest
 
 from vfiospec.device import ops as o
 from vfiospec.device.call import Call
+from vfiospec.device.files import Memory
 from vfiospec.device.ops import Reply
 from vfiospec.device.port import Port
 from vfiospec.expect import Mismatch
 from vfiospec.rules import faults as rules
+from vfiospec.session.eventfds import Ids
 from vfiospec.session.health import Health
 from vfiospec.session.sweep import Sweep
 from vfiospec.tests.made_up_port import MadeUpPort
@@ -29,24 +31,44 @@ class MadeUpKernel:
     files: int = 5
     pinned: int = 3
     leaks: str = ""  # the injector after whose failure a file stays open
-    pins: str = ""  # and the one after which a page stays pinned
+    pins: str = ""  # the one after which a page stays pinned
+    keeps: str = ""  # the one after which a module stays in use
+    holds: str = ""  # the one after which an eventfd is held
+    sets: str = ""  # the one after which a register has another value
     breaks: str = ""  # and the one after which the call is refused for good
     says: str = ""  # what it logs when an allocation of pages fails
     broken: bool = False
+    users: int = 3
+    lowest: int = 7  # the first id that is free
+    register: int = 0x100
     log: list[str] = field(default_factory=list)
     taint: int = 0
     version: tuple[int, int] = (7, 3)
 
     def answer(self, op: o.AnyOp) -> Reply:
+        if isinstance(op, o.FailNth):
+            return self.fail(op)
         if isinstance(op, o.ListDir):
             return Reply(0, 0, b"x\0" * self.files)
-        if isinstance(op, o.ReadFile) and op.path == "/proc/vmstat":
+        if isinstance(op, o.ReadFile):
+            return self.read(op.path)
+        if isinstance(op, o.Peek):  # the numbers of as many files
+            return Reply(0, 0, b"".join(i.to_bytes(4, "little") for i in range(op.size // 4)))
+        return Reply(-1, EBUSY) if self.broken and isinstance(op, o.Ioctl) else Reply(0)
+
+    def read(self, path: str) -> Reply:
+        if path.endswith("/refcnt"):
+            there = "/vfio/" in path
+            return Reply(2, 0, b"%d\n" % self.users) if there else Reply(-1, ENOENT)
+        if path == "/proc/vmstat":
             counts = f"nr_foll_pin_acquired {self.pinned}\nnr_foll_pin_released 1\n"
             return Reply(1, 0, counts.encode())
-        if isinstance(op, o.ReadFile):
-            return Reply(1, 0, b"VmLck:\t0 kB\nVmPin:\t8 kB\n")
-        if not isinstance(op, o.FailNth):
-            return Reply(-1, EBUSY) if self.broken else Reply(0)
+        if "/fdinfo/" in path:
+            number = self.lowest + int(path.rpartition("/")[2])
+            return Reply(1, 0, b"pos:\t0\neventfd-id: %d\n" % number)
+        return Reply(1, 0, b"VmLck:\t0 kB\nVmPin:\t8 kB\n")
+
+    def fail(self, op: o.FailNth) -> Reply:
         points = list(self.answers)
         if op.nth > len(points):
             return Reply(0, values=(op.nth - len(points),))
@@ -55,6 +77,9 @@ class MadeUpKernel:
         self.log += [self.says] if failed == PAGES and self.says else []
         self.files += failed == self.leaks
         self.pinned += failed == self.pins
+        self.users += failed == self.keeps
+        self.lowest += failed == self.holds
+        self.register += failed == self.sets
         self.broken = self.broken or failed == self.breaks
         got = self.answers[failed]
         return Reply(got.ret, got.errno, values=(0,))
@@ -71,12 +96,12 @@ class MadeUpKernel:
 def swept(kernel: MadeUpKernel, undo: Callable[[], object] = lambda: None) -> int:
     port = MadeUpPort(kernel.answer)
     kernel.port = port  # type: ignore[attr-defined]  # as a Run has one
-    sweep = Sweep(kernel)  # type: ignore[arg-type]
+    sweep = Sweep(kernel, Ids(port, Memory(port, 4096)))  # type: ignore[arg-type]
 
     def attempt(at: Port) -> Call:
         return Call("CALL", "", b"", at.do(o.Ioctl(1, 2)))
 
-    return sweep(rules.MAP_DMA, attempt, undo)
+    return sweep(rules.MAP_DMA, attempt, undo, state=lambda: kernel.register)
 
 
 def test_a_good_kernel_passes() -> None:
@@ -100,8 +125,18 @@ def test_a_good_kernel_passes() -> None:
         (MadeUpKernel({}), "a point of failure"),
     ],
     ids=range(9),
+        (MadeUpKernel(GOOD, keeps=SLAB), r"users=\{'vfio': 4\}.*what is held|'vfio': 3"),
+        (MadeUpKernel(GOOD, holds=COPY), "the eventfds released, after .* at point 2"),
+        (MadeUpKernel(GOOD, sets=PAGES), "state=256"),
+        (MadeUpKernel(GOOD, breaks=COPY), "success after the failure at point 2"),
+        (MadeUpKernel({}), "a point of failure"),
+    ],
+    ids=range(11),
 )
-def test_each_wrong_is_caught(kernel: MadeUpKernel, said: str) -> None:
+def test_each_wrong_is_caught(
+    kernel: MadeUpKernel, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vfiospec.session.eventfds.PATIENCE", 0)
     with pytest.raises(Mismatch, match=said):
         swept(kernel)
 
