@@ -7,6 +7,7 @@ import pytest
 
 from vfiospec import expect
 from vfiospec.abi import vfio
+from vfiospec.device.device import Device
 from vfiospec.device.edu import Edu
 from vfiospec.device.files import EventFd
 from vfiospec.device.interrupt import Interrupt, arrived
@@ -24,23 +25,43 @@ def line_of(sysfs: PortSysfs, device: BenchDevice) -> int:
     return int(sysfs.read(f"/sys/bus/pci/devices/{device.bdf}/irq"))
 
 
+def on_its_line(
+    run: Run, sysfs: PortSysfs, spec: BenchDevice, way: Way, role: str
+) -> Iterator[Device]:
+    """Another device, of a role, whose line is that of the device under test."""
+    for other in run.devices:
+        if other.name == spec.name or role not in other.roles:
+            continue
+        with run.assigned(other, way).open(other.bdf) as device:
+            if line_of(sysfs, other) != line_of(sysfs, spec):
+                continue
+            yield device
+            return
+    pytest.skip(f"no other device with {role} on the interrupt line of this one")
+
+
 @pytest.fixture
 def neighbour(
     run: Run, sysfs: PortSysfs, spec: BenchDevice, intx: Interrupt, reached_by: Way
 ) -> Iterator[Interrupt]:
-    """INTx of another device whose line is that of the device under test."""
+    """INTx of another device on its line."""
     del intx
-    for other in run.devices:
-        if other.name == spec.name or "intx" not in other.roles:
-            continue
-        with run.assigned(other, reached_by).open(other.bdf) as device:
-            if line_of(sysfs, other) != line_of(sysfs, spec):
-                continue
-            made = Interrupt(device, vfio.VFIO_PCI_INTX_IRQ_INDEX)
+    for device in on_its_line(run, sysfs, spec, reached_by, "intx"):
+        made = Interrupt(device, vfio.VFIO_PCI_INTX_IRQ_INDEX)
+        yield made
+        made.try_off()
+
+
+@pytest.fixture
+def asserting(
+    run: Run, sysfs: PortSysfs, spec: BenchDevice, intx: Interrupt, reached_by: Way
+) -> Iterator[Edu]:
+    """Another device on its line, which interrupts at our word too."""
+    del intx
+    for device in on_its_line(run, sysfs, spec, reached_by, "irq-stimulus"):
+        made = Edu(device)
+        with made.in_use():
             yield made
-            made.try_off()
-            return
-    pytest.skip("no other device on the interrupt line of this one")
 
 
 @checks(rules.INTX_SHARED)
@@ -72,3 +93,33 @@ def test_one_turned_off_the_other_goes_on(
     edu.raise_interrupt()
     expect.equal("signals", arrived(event), 1)
     expect.equal("signals of the other device", other.count(), 0)
+
+
+@checks(rules.INTX_SHARED, rules.INTX_AUTOMASKED, rules.INTX_MASKED)
+@pytest.mark.parametrize("masked", ["by-itself", "by-the-user"])
+@pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
+def test_masked_and_asserted_it_waits_while_the_other_comes(
+    edu: Edu, intx: Interrupt, asserting: Edu, event: EventFd, other: EventFd, masked: str,
+    *, first: bool,
+) -> None:  # fmt: skip
+    """The other's interrupts do not signal it, whichever of the two was turned on first."""
+    beside = Interrupt(asserting.device, vfio.VFIO_PCI_INTX_IRQ_INDEX)
+    if not first:
+        beside.signal(other)
+    intx.signal(event)
+    if first:
+        beside.signal(other)
+    if masked == "by-the-user":
+        intx.mask()
+    edu.raise_interrupt()
+    if masked == "by-itself":
+        expect.equal("signals", arrived(event), 1)
+    for turn in range(2):
+        asserting.raise_interrupt()
+        expect.equal(f"signals of the other device, turn {turn}", arrived(other), 1)
+        asserting.acknowledge()
+        beside.unmask()
+    beside.off()  # waits until no handler runs
+    expect.equal("signals while masked", event.count(), 0)
+    intx.unmask()
+    expect.equal("signals once unmasked", arrived(event), 1)
