@@ -8,7 +8,7 @@ import pytest
 from vfiospec import expect
 from vfiospec.abi import pci as regs
 from vfiospec.abi import vfio
-from vfiospec.device.cdev import Cdev, cdev_path
+from vfiospec.device.cdev import Bound, Cdev, cdev_path
 from vfiospec.device.files import EventFd
 from vfiospec.device.interrupt import Interrupt, arrived
 from vfiospec.device.iommufd import Iommufd
@@ -19,6 +19,7 @@ from vfiospec.device.unbind import Unbinder
 from vfiospec.lab.bench import BenchDevice, PortSysfs
 from vfiospec.lab.qemu import Vm
 from vfiospec.rules import cdev as rules
+from vfiospec.rules import lifetime
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks, devices
 
@@ -146,17 +147,39 @@ def test_a_driver_waits_for_a_file_that_is_not_bound(
     expect.holds(cdev_path(port, f"{SYSFS}/{spec.bdf}") is not None, "a file of its own", "none")
 
 
-@checks(rules.CLOSE)
-def test_its_driver_is_no_longer_held(
-    cdev: Cdev, iommufd: Iommufd, sysfs: PortSysfs, spec: BenchDevice
-) -> None:
-    """The driver's module is in use from the bind to the close, and by nothing else of it."""
+@pytest.fixture
+def users(sysfs: PortSysfs, spec: BenchDevice) -> Callable[[], int]:
+    """How many use the driver's module."""
     driver = sysfs.readlink(f"{SYSFS}/{spec.bdf}/driver/module").rpartition("/")[2]
     count = f"/sys/module/{driver}/refcnt"
     if not sysfs.exists(count):
         pytest.skip("the driver is no module, or CONFIG_MODULE_UNLOAD is not set")
-    before = int(sysfs.read(count))
+    return lambda: int(sysfs.read(count))
+
+
+@checks(rules.CLOSE)
+def test_its_driver_is_no_longer_held(
+    cdev: Cdev, iommufd: Iommufd, users: Callable[[], int]
+) -> None:
+    """The driver's module is in use from the bind to the close, and by nothing else of it."""
+    before = users()
     cdev.bind(iommufd)
-    expect.equal("users of the driver", int(sysfs.read(count)), before + 1)
+    expect.equal("users of the driver", users(), before + 1)
     cdev.close()
-    expect.equal("users of the driver", int(sysfs.read(count)), before)
+    expect.equal("users of the driver", users(), before)
+
+
+@checks(rules.OWNED_GROUP, lifetime.MODULE_IN_USE)
+@devices("grouped")
+def test_a_bind_that_fails_does_not_hold_the_driver(
+    bound: Bound, other: Cdev, users: Callable[[], int], promised: Promised
+) -> None:
+    """Of a device whose group is another iommufd's, however often it is tried."""
+    before = users()
+    with Iommufd.create(other.port) as another:
+        for _ in range(2):
+            expect.refused(other.try_bind(another), promised(rules.OWNED_GROUP))
+    expect.equal("users of the driver", users(), before)
+    other.bind(bound.iommufd)
+    other.close()
+    expect.equal("users of the driver", users(), before)
