@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Logging of a device's DMA: the ranges it is started with, and reports of them."""
 
+import mmap
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
@@ -153,6 +154,26 @@ def test_ranges_that_are_not_there(serial: Serial, memory: Memory, promised: Pro
     for address in (0, 8, 1 << 63):
         call = start(serial, memory, [(0, PAGE)], address=address)
         expect.refused(call, promised(rules.LOG_ADDRESS))
+
+
+@checks(rules.BAD_ADDRESS)
+def test_a_start_whose_answer_cannot_be_written(
+    serial: Serial, memory: Memory, promised: Promised
+) -> None:
+    """Its structure lies in memory that is only readable, beside the ranges."""
+    size = feature.FEATURE_MIN + CONTROL.sizeof()
+    flags = feature.VFIO_DEVICE_FEATURE_DMA_LOGGING_START | SET
+    head = feature.vfio_device_feature(size, flags).pack()
+    memory.write(0, head + CONTROL(PAGE, 1, 0, memory.address + size).pack())
+    memory.write(size, RANGE(0, PAGE).pack())
+    memory.protect(mmap.PROT_READ)
+    try:
+        call = serial.device.try_ioctl(feature.VFIO_DEVICE_FEATURE, memory.at())
+    finally:
+        memory.protect(mmap.PROT_READ | mmap.PROT_WRITE)
+    expect.refused(call, promised(rules.BAD_ADDRESS))
+    expect.accepted(serial.device.try_ioctl(feature.VFIO_DEVICE_FEATURE, memory.at()))
+    expect.accepted(stop(serial))
 
 
 @checks(rules.LOG_PAGE, rules.LOG)
