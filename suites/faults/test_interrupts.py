@@ -57,7 +57,7 @@ def turned_on(
         lambda port: given(sweep, port, device, index, 0, count),
         lambda: device.try_set_irqs(index, OFF),
         also=(rules.NO_VECTORS,) if rule is rules.SET_VECTORS else (),
-        state=lambda: PciDevice(sweep.port, pci.bdf).u16(regs.PCI_COMMAND),
+        state=lambda: f"command {PciDevice(sweep.port, pci.bdf).u16(regs.PCI_COMMAND):#06x}",
     )
 
 

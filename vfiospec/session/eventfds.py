@@ -6,7 +6,7 @@ kernel included, holds the first any more: by that a reference left behind is se
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 from vfiospec import expect
@@ -67,15 +67,22 @@ class Ids:
 
     def must_go(self, wanted: int, when: str) -> None:
         """Hold that the kernel lets go of it, soon."""
-        end = time.monotonic() + PATIENCE
-        while not self.is_free(wanted):
-            if time.monotonic() > end:
-                raise expect.Mismatch(f"the eventfd released, {when}", "the kernel holds it")
+        if not self._soon(lambda: self.is_free(wanted)):
+            raise expect.Mismatch(f"the eventfd released, {when}", "the kernel holds it")
 
     def none_kept(self, before: Collection[int], when: str) -> None:
         """Hold that the kernel lets go of all that got an id that was free, soon."""
+        if not self._soon(lambda: not self.taken(before)):
+            kept = len(self.taken(before))
+            raise expect.Mismatch(f"the eventfds released, {when}", f"the kernel holds {kept}")
+
+    def _soon(self, done: Callable[[], bool]) -> bool:
+        """Look until it is so, or time is up. The transcript has the last look only."""
         end = time.monotonic() + PATIENCE
-        while kept := self.taken(before):
+        while True:
+            steps = len(self._port.steps)
+            if done():
+                return True
             if time.monotonic() > end:
-                what = f"the kernel holds {len(kept)}"
-                raise expect.Mismatch(f"the eventfds released, {when}", what)
+                return False
+            del self._port.steps[steps:]
