@@ -14,12 +14,16 @@ from vfiospec.device.access import Attach
 from vfiospec.device.call import checked
 from vfiospec.device.edu import Edu
 from vfiospec.device.files import EventFd, Memory
-from vfiospec.device.irq_model import INTX, MASK, NONE, UNMASK, Promised
-from vfiospec.device.pci import PciDevice
+from vfiospec.device.interrupt import Interrupt, arrived
+from vfiospec.device.irq_model import EVENTFD, INTX, MASK, NONE, TRIGGER, UNMASK, Promised
+from vfiospec.device.pci import SYSFS, PciDevice
+from vfiospec.device.ways import Way
 from vfiospec.lab.bench import BenchDevice, PortSysfs
 from vfiospec.rules import set_irqs as rules
+from vfiospec.session.eventfds import Ids
 from vfiospec.session.irqs import Irqs, shape_of
 from vfiospec.session.marks import checks, devices
+from vfiospec.session.run import Run
 
 pytestmark = devices("irq-stimulus", without=("grouped",))
 PARAMETER = "/sys/module/vfio_pci/parameters/nointxmask"
@@ -33,6 +37,24 @@ def bind_again(sysfs: PortSysfs, bdf: str, parameter: str) -> None:
     sysfs.write(PARAMETER, parameter)
     sysfs.write(f"{DRIVER}/unbind", bdf)
     sysfs.write(f"{DRIVER}/bind", bdf)
+
+
+@pytest.fixture
+def beside(run: Run, spec: BenchDevice) -> BenchDevice:
+    """Another device that interrupts at our word."""
+    for other in run.devices:
+        if other.group != spec.group and "irq-stimulus" in other.roles:
+            return other
+    pytest.skip("no other device that interrupts at our word: judge a guest")
+
+
+@pytest.fixture
+def neighbour(run: Run, beside: BenchDevice, reached_by: Way) -> Iterator[Edu]:
+    """That device, open. Opened before the parameter is set, it does not count for it."""
+    with run.assigned(beside, reached_by).open(beside.bdf) as device:
+        made = Edu(device)
+        with made.in_use():
+            yield made
 
 
 @pytest.fixture
@@ -156,3 +178,37 @@ def test_it_waits_for_the_users_command_register(exclusive: Irqs, edu: Edu) -> N
         comes(exclusive, "enabled by the user")
         edu.acknowledge()
         exclusive.off(INTX)
+
+
+@pytest.fixture
+def pair(
+    neighbour: Edu, edu: Edu, spec: BenchDevice, beside: BenchDevice, sysfs: PortSysfs
+) -> list[Edu]:
+    """The neighbour and the device, on one line."""
+    one, other = (sysfs.read(f"{SYSFS}/{each.bdf}/irq") for each in (spec, beside))
+    if one != other:
+        pytest.skip("no other device on the interrupt line of this one")
+    return [neighbour, edu]
+
+
+@checks(rules.EXCLUSIVE_ALONE, rules.RELEASED)
+@pytest.mark.parametrize("first", [0, 1], ids=["neighbour-first", "neighbour-second"])
+def test_it_has_the_line_to_itself(
+    pair: list[Edu], ids: Ids, port_event: EventFd, first: int, promised: Promised
+) -> None:
+    """Whichever is on goes on, and the eventfd of the other is not held."""
+    device = pair[first]
+    one, other = (Interrupt(each.device, INTX) for each in (device, pair[1 - first]))
+    one.signal(port_event)
+    with EventFd.create(other.device.port) as event:
+        (mine,) = ids.of(event)
+        call = other.device.try_set_irqs(INTX, EVENTFD | TRIGGER, 0, 1, eventfds=(event,))
+    expect.equal(f"errno of {call}", call.errno, promised(rules.EXCLUSIVE_ALONE))
+    for turn in range(2):
+        device.raise_interrupt()
+        expect.equal(f"signals, turn {turn}", arrived(port_event), 1)
+        device.acknowledge()
+        one.unmask()
+    other.try_off()
+    ids.must_go(mine, "once its INTx is off")
+    one.off()

@@ -617,6 +617,23 @@ EXCLUSIVE_MASKS = rule(
     Source(_INTRS, "vfio_pci_intx_unmask_handler"),
 )
 
+EXCLUSIVE_ALONE = rule(
+    "set-irqs.line-masked-where-it-arrives-is-not-shared",
+    "INTx that is masked where it arrives has the line to itself: of it and another device's INTx "
+    "on one line, the second to be turned on is refused, and the first goes on.",
+    Strength.ENFORCED,
+    Source(
+        _INTRS,
+        "vfio_intx_enable",
+        quote="Devices without DisINTx support require an exclusive interrupt.",
+    ),
+    answer=(
+        Answer(EBUSY, "<5.15", "the driver looks at nointxmask when a device is opened"),
+        Answer(0, "<7.2", "nointxmask is handed over once, at load: both are masked in the device"),
+        Answer(EBUSY, ">=7.2", "each device takes nointxmask when it is bound; first seen on 7.2"),
+    ),
+)
+
 INTERRUPTS_NAMED = rule(
     "set-irqs.interrupts-are-named",
     "Each vector with an eventfd, and INTx that is on, is requested by its name: vfio-intx, "
