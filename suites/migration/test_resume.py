@@ -9,6 +9,7 @@ from vfiospec import expect
 from vfiospec.device import mig_oracle as oracle
 from vfiospec.device.mdev import Mdev
 from vfiospec.device.mtty import Serial, scribble, seen
+from vfiospec.device.uart import UART_FCR, UART_LCR, UART_LSR, UART_LSR_OE
 from vfiospec.rules import migration as rules
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks, dangerous
@@ -43,6 +44,23 @@ def test_a_second_device(serial: Serial, opened: Opened, twin: Mdev, start: int,
     before = seen(serial.uart())
     expect.equal("bytes of the first device's queue", before[-5:], list(range(3, 8)))
     expect.equal("state of the second device", seen(other.uart()), before)
+
+
+@checks(rules.CARRIED)
+def test_a_divisor_and_a_queue_without_room(serial: Serial, opened: Opened, twin: Mdev) -> None:
+    """What is not shown by the registers that are kept."""
+    first, second = serial.uart(), opened(twin)
+    second.uart().enable()
+    first.write(UART_FCR, 0)
+    first.divide(0x1234)
+    data = serial.migration.begin(oracle.STOP_COPY).read()
+    expect.accepted(second.migration.begin(oracle.RESUMING).try_write(data), len(data))
+    second.migration.set(oracle.RUNNING)
+    uart = second.uart()
+    expect.equal("divisor", uart.divisor(), 0x1234)
+    uart.write(UART_LCR, 0)
+    uart.send(b"12")
+    expect.flags("line with too much", uart.read(UART_LSR), needed=UART_LSR_OE)
 
 
 @checks(rules.CARRIED)
@@ -126,6 +144,21 @@ def test_a_wrong_head(serial: Serial, stream: bytes, promised: Promised) -> None
         data[at] ^= 0x40
         resuming = serial.migration.begin(oracle.RESUMING)
         expect.refused(resuming.try_write(bytes(data)), promised(rules.FOREIGN))
+        serial.device.try_reset()
+
+
+@checks(rules.FOREIGN, rules.PARTS)
+@pytest.mark.parametrize("first", [1, 8, HEAD - 1], ids="first-{}".format)
+def test_a_wrong_head_in_parts(
+    serial: Serial, stream: bytes, first: int, promised: Promised
+) -> None:
+    """With any of its bytes another: the part that completes it is refused."""
+    for at in range(HEAD):
+        data = bytearray(stream)
+        data[at] ^= 0x40
+        resuming = serial.migration.begin(oracle.RESUMING)
+        expect.accepted(resuming.try_write(bytes(data[:first])), first)
+        expect.refused(resuming.try_write(bytes(data[first:])), promised(rules.FOREIGN))
         serial.device.try_reset()
 
 

@@ -19,10 +19,13 @@ UART_SCR = 7
 
 UART_IER_THRI = 0x02
 UART_IER_RDI = 0x01
+UART_IER_RLSI = 0x04
+UART_IER_MSI = 0x08
 UART_FCR_ENABLE_FIFO = 0x01
 UART_FCR_CLEAR_RCVR = 0x02
 UART_FCR_CLEAR_XMIT = 0x04
 UART_LCR_DLAB = 0x80
+UART_MCR_RTS = 0x02
 UART_LSR_DR = 0x01
 UART_LSR_OE = 0x02
 UART_LSR_EMPTY = 0x60  # THRE and TEMT: both halves of the transmitter
@@ -60,6 +63,16 @@ class Uart:
         """Empty the queue, and give it room for 16 bytes."""
         clear = UART_FCR_CLEAR_RCVR | UART_FCR_CLEAR_XMIT
         self.write(UART_FCR, UART_FCR_ENABLE_FIFO | clear)
+
+    def divide(self, divisor: int) -> None:
+        """Write the divisor, whose registers stay in sight: hidden, it is kept no longer."""
+        self.write(UART_LCR, UART_LCR_DLAB)
+        self.write(UART_RX, divisor & 0xFF)
+        self.write(UART_IER, divisor >> 8)
+
+    def divisor(self) -> int:
+        """The divisor, while its registers are in sight."""
+        return self.read(UART_IER) << 8 | self.read(UART_RX)
 
     def interrupt(self) -> None:
         """Make the device interrupt: an empty queue, and the wish to hear of it."""
