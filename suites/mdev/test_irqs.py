@@ -10,8 +10,19 @@ from vfiospec.abi import vfio
 from vfiospec.device.container import Container
 from vfiospec.device.device import Device
 from vfiospec.device.files import EventFd
+from vfiospec.device.group import Assigned
+from vfiospec.device.mdev import Mdev
 from vfiospec.device.port import Port
-from vfiospec.device.uart import Uart
+from vfiospec.device.uart import (
+    UART_IER,
+    UART_IER_MSI,
+    UART_IER_RDI,
+    UART_IER_RLSI,
+    UART_MCR,
+    UART_MCR_RTS,
+    Uart,
+)
+from vfiospec.rules import interrupts, lifetime
 from vfiospec.rules import mdev as rules
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks
@@ -27,6 +38,12 @@ INFO = {
         vfio.VFIO_IRQ_INFO_EVENTFD | vfio.VFIO_IRQ_INFO_MASKABLE | vfio.VFIO_IRQ_INFO_AUTOMASKED
     ),
     MSI: vfio.VFIO_IRQ_INFO_EVENTFD | vfio.VFIO_IRQ_INFO_NORESIZE,
+}
+FIFO = 16
+CAUSES: dict[str, tuple[int, Callable[[Uart], None]]] = {
+    "data": (UART_IER_RDI, lambda uart: uart.send(b"1")),
+    "too-much": (UART_IER_RLSI, lambda uart: uart.send(bytes(FIFO + 1))),
+    "modem": (UART_IER_MSI, lambda uart: uart.write(UART_MCR, UART_MCR_RTS)),
 }
 each_kind = pytest.mark.parametrize("index", INFO, ids={INTX: "intx", MSI: "msi"}.get)
 
@@ -44,6 +61,21 @@ def uart(serial: Device) -> Uart:
     made = Uart(serial.region(vfio.VFIO_PCI_BAR0_REGION_INDEX))
     made.enable()
     return made
+
+
+@pytest.fixture
+def card(port: Port, make: Callable[[str], Mdev]) -> Iterator[Callable[[], Device]]:
+    """Opens a card with one port, again and again."""
+    mdev = make("mtty-1")
+    own = Assigned(port, mdev.group)
+
+    def open_it() -> Device:
+        device = own.open(mdev.name)
+        device.get_info()  # as for the fixture of one that is open
+        return device
+
+    yield open_it
+    own.close()
 
 
 def turn_on(serial: Device, index: int, event: EventFd | int) -> None:
@@ -91,6 +123,55 @@ def test_it_comes(serial: Device, uart: Uart, event: EventFd, index: int) -> Non
         serial.try_set_irqs(INTX, NONE | UNMASK, 0, 1)
     expect.accepted(serial.try_set_irqs(index, BOOL | TRIGGER, 0, 1, b"\0"))
     expect.equal("signals by a 0", event.count(), 0)
+
+
+@checks(rules.SIGNALLED)
+@each_kind
+@pytest.mark.parametrize("cause", CAUSES)
+def test_it_comes_of(serial: Device, uart: Uart, event: EventFd, index: int, cause: str) -> None:
+    """What was received, what there was no room for, a modem: if it is asked for, each time."""
+    wanted, happen = CAUSES[cause]
+    turn_on(serial, index, event)
+    for ier in (wanted, 0, wanted):
+        uart.write(UART_IER, ier)
+        happen(uart)
+        expect.equal(f"signals with {ier} in its register", event.count(), 1 if ier else 0)
+        uart.enable()
+        serial.try_set_irqs(INTX, NONE | UNMASK, 0, 1)
+
+
+@checks(interrupts.INTX_REENABLED)
+@pytest.mark.parametrize("masked", ["by-itself", "by-the-user"])
+def test_masked_and_turned_off(serial: Device, uart: Uart, event: EventFd, masked: str) -> None:
+    """Turned on again it comes."""
+    turn_on(serial, INTX, event)
+    if masked == "by-itself":
+        uart.interrupt()
+        expect.equal("signals", event.count(), 1)
+    else:
+        expect.accepted(serial.try_set_irqs(INTX, NONE | MASK, 0, 1))
+    expect.accepted(serial.try_set_irqs(INTX, NONE | TRIGGER))
+    turn_on(serial, INTX, event)
+    uart.interrupt()
+    expect.equal("signals once turned on again", event.count(), 1)
+
+
+@checks(lifetime.CLEAN_REOPEN)
+@each_kind
+def test_closed(card: Callable[[], Device], event: EventFd, index: int, promised: Promised) -> None:
+    """Whoever opens it next finds nothing on, and can turn on either kind."""
+    with card() as device:
+        turn_on(device, index, event)
+    with card() as device:
+        uart = Uart(device.region(vfio.VFIO_PCI_BAR0_REGION_INDEX))
+        call = device.try_set_irqs(index, NONE | TRIGGER, 0, 1)
+        expect.refused(call, promised(rules.IRQ_REFUSED))
+        uart.enable()
+        uart.interrupt()
+        expect.equal("signals of the one before", event.count(), 0)
+        turn_on(device, INTX + MSI - index, event)
+        uart.interrupt()
+        expect.equal("signals of the other kind", event.count(), 1)
 
 
 @checks(rules.MASKED)
