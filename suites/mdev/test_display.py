@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from vfiospec import expect
-from vfiospec.abi import vfio
+from vfiospec.abi import pci, vfio
 from vfiospec.device.call import UNTOUCHED, Call, checked
 from vfiospec.device.device import Device
 from vfiospec.device.files import File
@@ -30,6 +30,11 @@ OVERLAY, PRIMARY, CURSOR = 0, 1, 2  # include/uapi/drm, DRM_PLANE_TYPE_*
 XRGB8888 = int.from_bytes(b"XR24", "little")
 # mbochs: registers of the mode, from the start of its region of registers
 XRES, YRES, BPP, ENABLE, Y_OFFSET = 0x502, 0x504, 0x506, 0x508, 0x512
+
+each_screen = pytest.mark.parametrize(
+    ("name", "width", "height"),
+    [("mdpy-vga", 640, 480), ("mdpy-xga", 1024, 768), ("mdpy-hd", 1920, 1080)],
+)
 
 
 def query(device: Device, flags: int, plane: int = PRIMARY, argsz: int = PLANE.sizeof()) -> Call:
@@ -87,10 +92,7 @@ def test_argsz(request: pytest.FixtureRequest, which: str, own: int, promised: P
 
 
 @checks(rules.GFX_REGION)
-@pytest.mark.parametrize(
-    ("name", "width", "height"),
-    [("mdpy-vga", 640, 480), ("mdpy-xga", 1024, 768), ("mdpy-hd", 1920, 1080)],
-)
+@each_screen
 def test_a_plane_in_a_region(
     make: Make, opened: Opened, name: str, width: int, height: int
 ) -> None:
@@ -104,6 +106,20 @@ def test_a_plane_in_a_region(
     expect.equal("plane", call.data[:MIN].hex(" "), expected.pack()[:MIN].hex(" "))
     expect.holds(plane.size >= plane.stride * height, "room for all lines", repr(plane))
     expect.equal("offset", region.offset, device.get_region_info(BAR0).struct.offset)
+
+
+@checks(rules.GFX_CONFIG)
+@each_screen
+def test_a_plane_in_config_space(
+    make: Make, opened: Opened, name: str, width: int, height: int
+) -> None:
+    """The capability, its size, and the same format, width and height."""
+    device = opened(make(name))
+    at = device.read_config(pci.PCI_CAPABILITY_LIST, 1)
+    head = device.read_config(at, 2) & 0xFF, device.read_config(at + 2, 1)
+    expect.equal("id and size of the capability", head, (pci.PCI_CAP_ID_VNDR, 16))
+    told = [device.read_config(at + place, 4) for place in (4, 8, 12)]
+    expect.equal("format, width and height", told, [XRGB8888, width, height])
 
 
 @checks(rules.GFX_OFF)

@@ -188,6 +188,15 @@ CONFIG = rule(
     Source(MDPY, "mdpy_create_config_space"),
 )
 
+BAR_SIZED = rule(
+    "mdev.bar-sized",
+    "A BAR to which ones were written tells by what it reads how large its region is.",
+    Strength.ENFORCED,
+    Source(MTTY, "handle_pci_cfg_write"),
+    Source(MDPY, "handle_pci_cfg_write"),
+    Source(MBOCHS, "handle_pci_cfg_write"),
+)
+
 UART = rule(
     "mdev.serial-port",
     "mtty's port keeps its registers and gives back what was sent, until it is full.",
@@ -279,6 +288,18 @@ GFX_REGION = rule(
     Strength.DOCUMENTED,
     _GFX,
     Source(MDPY, "mdpy_query_gfx_plane"),
+)
+
+GFX_CONFIG = rule(
+    "mdev.gfx-in-config-space",
+    "mdpy tells format, width and height of its display in a vendor's capability too.",
+    Strength.DOCUMENTED,
+    Source(
+        "samples/vfio-mdev/mdpy-defs.h",
+        "MDPY_HEIGHT_OFFSET",
+        quote="Configuration (read-only) is in pci config space.",
+    ),
+    Source(MDPY, "mdpy_create_config_space"),
 )
 
 GFX_OFF = rule(
