@@ -16,7 +16,8 @@ _TROUBLE = re.compile(
     r"INFO: trying to register|"
     r"KASAN:|UBSAN:|Oops|Kernel panic|general protection|kernel BUG|divide error|"
     r"invalid opcode|Unable to handle|unable to handle|refcount_t:|list_(add|del) corruption|"
-    r"DEBUG_LOCKS|(NMI )?watchdog: .*(BUG:|LOCKUP)|stack segment|kmemleak:|page_pool|BUG )"
+    r"DEBUG_LOCKS|(NMI )?watchdog: .*(BUG:|LOCKUP)|stack segment|kmemleak:|page_pool|BUG |"
+    r"\S+ \S+: Runtime PM usage count underflow)"
 )
 _DMAR = re.compile(r"^(DMAR:.*(fault|FAULT|PTE|Request)|(\S+ \S+: )?AMD-Vi: .*([Ee]vent|FAULT))")
 _SEEK_END = 2

@@ -40,6 +40,7 @@ TROUBLE = [
     "Unable to handle kernel NULL pointer dereference at virtual address 0000000000000008",
     "refcount_t: underflow; use-after-free.",
     "list_del corruption. prev->next should be ffff888003a1c0f0, but was 0000000000000000",
+    "vfio-pci 0000:00:14.0: Runtime PM usage count underflow!",
     "kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
 ]
 FAULTS = [
