@@ -15,7 +15,7 @@ from vfiospec.device.group import Assigned
 from vfiospec.device.observe import suspends
 from vfiospec.device.pci import SYSFS, PciDevice
 from vfiospec.device.port import Port
-from vfiospec.device.sriov import first_vf, set_numvfs
+from vfiospec.device.sriov import Pair, first_vf, set_numvfs
 from vfiospec.lab.bench import BenchDevice, PortSysfs
 from vfiospec.rules import vf_token as rules
 from vfiospec.rules.model import Rule
@@ -106,6 +106,70 @@ def test_afterwards_it_may_sleep_again(
             device.write_config(control, 2, regs.PCI_PM_CTRL_STATE_MASK)
             expect.equal("power state", device.read_config(control, 2) & 3, 3)
             device.write_config(control, 2, 0)
+    finally:
+        group.close()
+
+
+def pair_of(port: Port, pf: Device, bdf: str, group: Assigned) -> Pair:
+    """An open physical function, and its first virtual one."""
+    vf = first_vf(port, bdf)
+    return Pair(pf, bdf, group, vf, Assigned(port, PciDevice(port, vf).group or 0))
+
+
+@checks(rules.POWER)
+@devices("sriov")
+def test_made_while_it_is_in_d3hot(
+    closed: int, allowed: str, port: Port, pci: PciDevice, promised: Promised
+) -> None:
+    """It is in D0 as soon as there are VFs."""
+    if promised(rules.POWER):
+        pytest.skip("the kernel does not hold a PF in D0 for its VFs: needs 6.1 or newer")
+    control = pci.capabilities[regs.PCI_CAP_ID_PM] + regs.PCI_PM_CTRL
+    group = Assigned(port, closed)
+    try:
+        with group.open(allowed) as device:
+            device.write_config(control, 2, regs.PCI_PM_CTRL_STATE_MASK)
+            expect.equal("power state", device.read_config(control, 2) & 3, 3)
+            expect.equal("errno of sriov_numvfs", set_numvfs(port, allowed, 1).errno, 0)
+            expect.equal("power state", device.read_config(control, 2) & 3, 0)
+            expect.equal("errno of sriov_numvfs", set_numvfs(port, allowed, 0).errno, 0)
+    finally:
+        group.close()
+
+
+@checks(rules.VF_WRONG, rules.VF_RIGHT)
+@devices("sriov")
+def test_a_token_that_nobody_has_set(
+    closed: int, allowed: str, port: Port, sysfs: PortSysfs, promised: Promised
+) -> None:
+    """Since the driver took the physical function: it is not zeros, nor what was set before."""
+    group = Assigned(port, closed)
+    try:
+        with group.open(allowed) as device:
+            expect.accepted(device.try_set_vf_token(TOKEN))
+    finally:
+        group.close()
+    sysfs.write(f"{DRIVER}/unbind", allowed)
+    sysfs.write(f"{DRIVER}/bind", allowed)
+    group = Assigned(port, closed)
+    try:
+        with group.open(allowed) as device:
+            expect.equal("errno of sriov_numvfs", set_numvfs(port, allowed, 1).errno, 0)
+            pair = pair_of(port, device, allowed, group)
+            try:
+                for wrong in (UUID(int=0), UUID(int=(1 << 128) - 1), TOKEN):
+                    call, vf = pair.open_vf(f" vf_token={wrong}")
+                    if vf is not None:
+                        vf.close()
+                    expect.refused(call, promised(rules.VF_WRONG))
+                expect.accepted(device.try_set_vf_token(TOKEN))
+                call, vf = pair.open_vf(f" vf_token={TOKEN}")
+                expect.holds(vf is not None, "an fd", str(call))
+                if vf is not None:
+                    vf.close()
+            finally:
+                pair.vf_group.close()
+            expect.equal("errno of sriov_numvfs", set_numvfs(port, allowed, 0).errno, 0)
     finally:
         group.close()
 
