@@ -9,6 +9,7 @@ from vfiospec import expect
 from vfiospec.abi import pci as regs
 from vfiospec.abi import vfio
 from vfiospec.device.access import Access, Attach
+from vfiospec.device.pci import PciDevice
 from vfiospec.device.scratch import Scratch, decode_memory
 from vfiospec.lab.bench import BenchDevice
 from vfiospec.rules import reset as rules
@@ -50,6 +51,25 @@ def test_configuration_is_put_back(group: Access, spec: BenchDevice) -> None:
     with group.open(spec.bdf) as device:
         after = [device.read_config(at, size) for at, size, _ in fields]
         expect.equal("cache line size and interrupt line", after, before)
+
+
+@checks(rules.CLOSE_CONFIG, rules.CLOSE_MASTER)
+@devices("pm")
+def test_configuration_of_one_that_sleeps_is_put_back(
+    group: Access, spec: BenchDevice, pci: PciDevice
+) -> None:
+    """Left in D3hot, it is in D0 for the next user, who finds nothing of the last one."""
+    control = pci.capabilities[regs.PCI_CAP_ID_PM] + regs.PCI_PM_CTRL
+    fields = ((regs.PCI_CACHE_LINE_SIZE, 1), (regs.PCI_COMMAND, 2), (control, 2))
+    with group.open(spec.bdf) as device:
+        before = [device.read_config(at, size) for at, size in fields]
+        line, command, _ = before
+        device.write_config(regs.PCI_CACHE_LINE_SIZE, 1, line ^ 0x30)
+        device.write_config(regs.PCI_COMMAND, 2, command | regs.PCI_COMMAND_MASTER)
+        device.write_config(control, 2, regs.PCI_PM_CTRL_STATE_MASK)
+    with group.open(spec.bdf) as device:
+        after = [device.read_config(at, size) for at, size in fields]
+        expect.equal("cache line size, command and power control", after, before)
 
 
 @checks(rules.CLOSE_DEVICE)
