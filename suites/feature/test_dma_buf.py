@@ -87,7 +87,7 @@ def test_its_size(giver: Device, pci: PciDevice, paged_bar: int, page: int) -> N
 
 @checks(rules.OPEN_FLAGS)
 def test_open_flags(giver: Device, paged_bar: int, page: int) -> None:
-    """Close on exec as asked for; what is no flag is not refused."""
+    """Reading, writing and close on exec as asked for; what is no flag is not refused."""
     for flags, close_on_exec in (
         (os.O_RDWR, 0), (os.O_RDWR | os.O_CLOEXEC, fcntl.FD_CLOEXEC), (os.O_RDONLY, 0),
         (os.O_WRONLY, 0), (0xFFFFFFFF, fcntl.FD_CLOEXEC),
@@ -98,6 +98,9 @@ def test_open_flags(giver: Device, paged_bar: int, page: int) -> None:
             with file:
                 got = giver.port.do(Syscall("fcntl", (file.fixup(), fcntl.F_GETFD, 0)))
                 expect.equal(f"descriptor flags for {flags:#x}", got.ret, close_on_exec)
+                got = giver.port.do(Syscall("fcntl", (file.fixup(), fcntl.F_GETFL, 0)))
+                mode = got.ret & os.O_ACCMODE
+                expect.equal(f"access mode for {flags:#x}", mode, flags & os.O_ACCMODE)
 
 
 @checks(rules.FLAGS)
