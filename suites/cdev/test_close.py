@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the last close of a bound device's file gives up, and what a driver waits for."""
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -145,6 +146,32 @@ def test_a_driver_waits_for_a_file_that_is_not_bound(
     expect.equal("own file", cdev_path(port, f"{SYSFS}/{spec.bdf}"), None)
     unbinder.give_back()
     expect.holds(cdev_path(port, f"{SYSFS}/{spec.bdf}") is not None, "a file of its own", "none")
+
+
+def goes(port: Port, path: str) -> bool:
+    """Whether a device's file is soon there no more."""
+    end = time.monotonic() + AT_ONCE_MS / 1000
+    while time.monotonic() < end:
+        try:
+            Cdev.at(port, path).close()
+        except OSError:
+            return True
+    return False
+
+
+@checks(rules.BIND_TAKEN_AWAY, rules.TAKEN_AWAY)
+@devices("unplug")
+def test_a_file_that_is_not_bound_is_so_for_good(
+    unbinder: Unbinder, cdev: Cdev, iommufd: Iommufd, path: str, port: Port, promised: Promised
+) -> None:
+    """Once the device is being taken away."""
+    unbinder.start()
+    expect.equal("its file goes", goes(port, path), True)
+    for _ in range(2):
+        expect.refused(cdev.try_bind(iommufd), promised(rules.BIND_TAKEN_AWAY))
+    expect.equal("gone while open", unbinder.done(A_MOMENT_MS), False)
+    cdev.close()
+    expect.equal("gone once closed", unbinder.done(AT_ONCE_MS), True)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@
 from errno import (
     E2BIG,
     EACCES,
+    EAGAIN,
     EBADF,
     EBADFD,
     EBUSY,
@@ -419,6 +420,7 @@ SAME = rule(
 )
 
 _DMA_BUF = Source("drivers/vfio/pci/vfio_pci_dmabuf.c", "vfio_pci_dma_buf_iommufd_map")
+_MOVE = Source("drivers/vfio/pci/vfio_pci_dmabuf.c", "vfio_pci_dma_buf_move")
 
 DMA_BUF = rule(
     "cdev.dma-buf-mapped",
@@ -432,8 +434,47 @@ DMA_BUF_MEMORY_OFF = rule(
     "While the device does not decode memory its dma-bufs cannot be mapped.",
     Strength.ENFORCED,
     _DMA_BUF,
-    Source("drivers/vfio/pci/vfio_pci_dmabuf.c", "vfio_pci_dma_buf_move"),
+    _MOVE,
     answer=ENODEV,
+)
+
+DMA_BUF_ASLEEP = rule(
+    "cdev.dma-buf-low-power",
+    "From LOW_POWER_ENTRY to the exit the device's dma-bufs cannot be mapped.",
+    Strength.ENFORCED,
+    Source(PCI_CORE, "vfio_pci_runtime_pm_entry"),
+    _DMA_BUF,
+    answer=ENODEV,
+)
+
+DMA_BUF_SLICE = rule(
+    "cdev.dma-buf-slice",
+    "Where a dma-buf is mapped a device reaches just the part of the BAR that was asked for.",
+    Strength.DOCUMENTED,
+    Source(HEADER, "vfio_region_dma_range"),
+    Source("drivers/vfio/pci/vfio_pci_dmabuf.c", "vfio_pci_core_fill_phys_vec"),
+    _DMA_BUF,
+)
+
+DMA_BUF_REVOKED = rule(
+    "cdev.dma-buf-revoked",
+    "Once the device stops decoding memory, may sleep or is closed, no device reaches it where a "
+    "dma-buf of it was mapped: not once it is back either, until that is mapped anew.",
+    Strength.ENFORCED,
+    _MOVE,
+    Source("drivers/iommu/iommufd/pages.c", "iopt_revoke_notify"),
+)
+
+DMA_BUF_RANGES = rule(
+    "cdev.dma-buf-ranges",
+    "A dma-buf of more than one slice cannot be mapped.",
+    Strength.ENFORCED,
+    Source(
+        "drivers/vfio/pci/vfio_pci_dmabuf.c",
+        "vfio_pci_dma_buf_iommufd_map",
+        quote="More than one range to iommufd will require proper DMABUF support",
+    ),
+    answer=EOPNOTSUPP,
 )
 
 CLOSE = rule(
@@ -459,6 +500,18 @@ TAKEN_AWAY = rule(
     Strength.ENFORCED,
     Source(_MAIN, "vfio_unregister_group_dev"),
     Source(_CDEV, "vfio_device_fops_cdev_open"),
+)
+
+BIND_TAKEN_AWAY = rule(
+    "cdev.bind-while-taken-away",
+    "While a driver waits to give the device up nobody can bind it: it could not be reset.",
+    Strength.ENFORCED,
+    Source(
+        PCI_CORE,
+        "vfio_pci_core_enable",
+        quote="If reset fails because of the device lock, fail this path entirely",
+    ),
+    answer=EAGAIN,
 )
 
 EXECUTABLE = rule(
