@@ -7,7 +7,7 @@ import pytest
 
 from vfiospec.abi import vfio_feature as feature
 from vfiospec.device.device import Device
-from vfiospec.device.files import EventFd
+from vfiospec.device.files import EventFd, Memory
 from vfiospec.device.pci import SYSFS, PciDevice
 from vfiospec.device.port import Port
 from vfiospec.device.scratch import decode_memory
@@ -15,6 +15,7 @@ from vfiospec.lab.bench import BenchDevice, PortSysfs
 from vfiospec.rules import feature as rules
 from vfiospec.rules import feature_dmabuf
 from vfiospec.rules.model import Rule
+from vfiospec.session.eventfds import Ids
 from vfiospec.session.run import Run
 
 GET, SET = feature.VFIO_DEVICE_FEATURE_GET, feature.VFIO_DEVICE_FEATURE_SET
@@ -94,6 +95,12 @@ def waker(port: Port) -> Iterator[EventFd]:
     """An eventfd for what wakes a device."""
     with EventFd.create(port) as made:
         yield made
+
+
+@pytest.fixture
+def ids(port: Port, memory: Memory) -> Ids:
+    """Who holds eventfds."""
+    return Ids(port, memory)
 
 
 @pytest.fixture

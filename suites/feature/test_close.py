@@ -15,6 +15,7 @@ from vfiospec.device.pci import SYSFS
 from vfiospec.device.port import Port
 from vfiospec.lab.bench import BenchDevice, PortSysfs
 from vfiospec.rules import feature_power as rules
+from vfiospec.session.eventfds import Ids
 from vfiospec.session.marks import checks
 
 SET = feature.VFIO_DEVICE_FEATURE_SET
@@ -90,3 +91,16 @@ def test_closed_while_asleep(
         identities.add(device.read_config(regs.PCI_VENDOR_ID, 4))
         expect.equal("number of identities", len(identities), 1)
         expect.equal("count of the eventfd", event.count(), 0)
+
+
+@checks(rules.WAKEUP_HELD)
+def test_closed_it_holds_no_eventfd(group: Access, port: Port, spec: BenchDevice, ids: Ids) -> None:
+    """That of its wakeup, closed by us before."""
+    with group.open(spec.bdf) as device:
+        with EventFd.create(port) as event:
+            (mine,) = ids.of(event)
+            fixups = (event.fixup(feature.FEATURE_MIN),)
+            entered = device.try_feature(WITH_WAKEUP, bytes(8), fixups=fixups)
+            expect.equal("return of the entry", entered.ret, 0)
+        ids.must_be_held(mine, "the device may sleep")
+    ids.must_go(mine, "the device was closed")

@@ -18,6 +18,7 @@ from vfiospec.device.port import Port
 from vfiospec.lab.bench import BenchDevice
 from vfiospec.rules import feature_power as rules
 from vfiospec.rules.model import Rule
+from vfiospec.session.eventfds import Ids
 from vfiospec.session.marks import checks
 
 Promised = Callable[[Rule], int]
@@ -114,3 +115,33 @@ def test_a_bad_fd(sleeper: Device, port: Port, promised: Promised) -> None:
             call = enter(sleeper, file)
             expect.equal(f"errno of {call}", call.errno, promised(rules.WAKEUP_NOT_EVENTFD))
     expect.accepted(sleeper.try_feature(ENTRY))
+
+
+@checks(rules.WAKEUP_HELD)
+@pytest.mark.parametrize("by", ["access", "exit"])
+def test_an_eventfd_is_held_until_it_is_of_no_use(
+    sleeper: Device, port: Port, spec: BenchDevice, ids: Ids, by: str
+) -> None:
+    """Closed by us it stays; it goes with what ends the low power."""
+    with EventFd.create(port) as event:
+        (mine,) = ids.of(event)
+        sleeps(sleeper, event, port, spec)
+    ids.must_be_held(mine, "the device sleeps")
+    if by == "exit":
+        expect.accepted(sleeper.try_feature(EXIT))
+    else:
+        sleeper.read_config(regs.PCI_VENDOR_ID, 2)
+    ids.must_go(mine, f"low power ended by an {by}")
+
+
+@checks(rules.WAKEUP_HELD)
+def test_an_eventfd_that_was_refused_is_not_held(
+    sleeper: Device, port: Port, ids: Ids, promised: Promised
+) -> None:
+    """By a device that may sleep already."""
+    expect.accepted(sleeper.try_feature(ENTRY))
+    with EventFd.create(port) as event:
+        (mine,) = ids.of(event)
+        call = enter(sleeper, event)
+        expect.equal(f"errno of {call}", call.errno, promised(rules.AGAIN))
+    ids.must_go(mine, "refused")

@@ -111,6 +111,15 @@ WAKEUP_NOT_EVENTFD = rule(
     answer=EINVAL,
 )
 
+WAKEUP_HELD = rule(
+    "feature.low-power-wakeup-held",
+    "The kernel holds the eventfd until the device is woken, told to stay awake or closed, and no "
+    "longer; one that it refused it does not hold.",
+    Strength.ENFORCED,
+    Source(PCI_CORE, "__vfio_pci_runtime_pm_exit"),
+    _WAKEUP,
+)
+
 STATE = rule(
     "feature.low-power-state-kept",
     "Configuration space and registers are after the sleep what they were before it.",
