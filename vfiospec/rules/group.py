@@ -478,6 +478,19 @@ HOLDS_MODULES = rule(
     Source("drivers/vfio/vfio_main.c", "vfio_df_device_last_close"),
 )
 
+# What the driver takes
+
+BRIDGE = rule(
+    "group.bridge-not-taken",
+    "A bridge is not vfio-pci's to have: it may be meant for it, and is refused all the same.",
+    Strength.ENFORCED,
+    Source(PCI_CORE, "vfio_pci_core_register_device"),
+    answer=(
+        Answer(ENODEV, "<5.12", "a write to bind says so, whatever the driver said"),
+        Answer(EINVAL, ">=5.12", "a write to bind says what the driver said"),
+    ),
+)
+
 # iommufd in place of a container
 
 IOMMUFD = rule(
