@@ -217,3 +217,9 @@ FIRST_ACCESS = rule(
         Answer(ENOMEM, ">=7.2", "a BAR is taken when the device is opened"),
     ),
 )
+
+SRIOV = _fails(
+    "sriov-numvfs",
+    "A write to sriov_numvfs of a PF that vfio-pci has",
+    Source(PCI_CORE, "vfio_pci_core_sriov_configure"),
+)
