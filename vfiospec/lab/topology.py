@@ -54,7 +54,7 @@ class Device(_Item, frozen=True, kw_only=True, forbid_unknown_fields=True):
 # thread of its own (7.x) then never says why. So it panics at the first report, which is said.
 DIES_OF_KASAN: Final = "kasan.fault=panic"
 # While a kernel looks at its processor again at boot, page tables of five levels pass for four, and
-# KASAN takes what an interrupt uses just then for wild memory: once in some sixty boots.
+# KASAN takes what an interrupt uses just then for wild memory: once in some fifteen boots.
 FOUR_LEVELS: Final = "no5lvl"
 
 
