@@ -11,6 +11,7 @@ from vfiospec.device.call import Call, errno_name
 from vfiospec.device.container import locked_bytes, pinned_pages
 from vfiospec.device.faults import FailingPort, Injector, failures
 from vfiospec.device.iommufd import pinned_bytes
+from vfiospec.device.pci import SYSFS
 from vfiospec.device.port import Port
 from vfiospec.rules.faults import COPY
 from vfiospec.rules.model import Rule
@@ -35,6 +36,7 @@ class Held:
     pinned: int
     pages: int | None
     users: dict[str, int]  # of modules
+    enabled: tuple[str, ...]  # how often each device is
     state: object = None
 
 
@@ -49,6 +51,7 @@ class _Left:
 
     def __init__(self, run: Run, ids: Ids, state: Callable[[], object]) -> None:
         self._port = run.port
+        self._devices = [f"{SYSFS}/{device.bdf}/enable" for device in run.devices]
         # On a machine that is not a guest of ours others have eventfds, pin pages, use the modules.
         self._alone = run.machine is not None
         self._ids = ids
@@ -61,7 +64,10 @@ class _Left:
         port = self._port
         files = port.do(o.ListDir("/proc/self/fd")).bytes.count(b"\0")
         pages, modules = (pinned_pages(port), users(port)) if self._alone else (None, {})
-        return Held(files, locked_bytes(port), pinned_bytes(port), pages, modules, self._state())
+        counts = port.run([o.ReadFile(path) for path in self._devices])
+        enabled = tuple(reply.bytes.decode().strip() for reply in counts)
+        locked, pinned = locked_bytes(port), pinned_bytes(port)
+        return Held(files, locked, pinned, pages, modules, enabled, self._state())
 
     def nothing(self, when: str) -> None:
         """Hold that it has what it had."""

@@ -13,6 +13,7 @@ from vfiospec.device.files import Memory
 from vfiospec.device.ops import Reply
 from vfiospec.device.port import Port
 from vfiospec.expect import Mismatch
+from vfiospec.lab.bench import BenchDevice
 from vfiospec.rules import faults as rules
 from vfiospec.session.eventfds import Ids
 from vfiospec.session.health import Health
@@ -35,12 +36,15 @@ class MadeUpKernel:
     keeps: str = ""  # the one after which a module stays in use
     holds: str = ""  # the one after which an eventfd is held
     sets: str = ""  # the one after which a register has another value
+    enables: str = ""  # the one after which a device stays enabled
     breaks: str = ""  # and the one after which the call is refused for good
     says: str = ""  # what it logs when an allocation of pages fails
     broken: bool = False
     users: int = 3
     lowest: int = 7  # the first id that is free
     register: int = 0x100
+    enabled: int = 1
+    devices: tuple[BenchDevice, ...] = (BenchDevice("one", frozenset(), "0000:00:01.0"),)
     log: list[str] = field(default_factory=list)
     taint: int = 0
     version: tuple[int, int] = (7, 3)
@@ -61,6 +65,8 @@ class MadeUpKernel:
         if path.endswith("/refcnt"):
             there = "/vfio/" in path
             return Reply(2, 0, b"%d\n" % self.users) if there else Reply(-1, ENOENT)
+        if path.endswith("/enable"):
+            return Reply(2, 0, b"%d\n" % self.enabled)
         if path == "/proc/vmstat":
             counts = f"nr_foll_pin_acquired {self.pinned}\nnr_foll_pin_released 1\n"
             return Reply(1, 0, counts.encode())
@@ -81,9 +87,19 @@ class MadeUpKernel:
         self.users += failed == self.keeps
         self.lowest += failed == self.holds
         self.register += failed == self.sets
+        self.enabled += failed == self.enables
         self.broken = self.broken or failed == self.breaks
         got = self.answers[failed]
         return Reply(got.ret, got.errno, values=(0,))
+
+    def text(self, path: str) -> str:
+        if path.endswith("/enable"):
+            return Reply(2, 0, b"%d\n" % self.enabled)
+        if path == "/proc/vmstat":
+            return f"nr_foll_pin_acquired {self.pinned}\nnr_foll_pin_released 1\n"
+        if path.endswith("/enable"):
+            return f"{self.enabled}\n"
+        return "VmLck:\t0 kB\nVmPin:\t8 kB\n"
 
     def look(self) -> Health:
         log, self.log = self.log, []
@@ -125,10 +141,11 @@ def test_a_good_kernel_passes() -> None:
         (MadeUpKernel(GOOD, keeps=SLAB), r"users=\{'vfio': 4\}.*what is held|'vfio': 3"),
         (MadeUpKernel(GOOD, holds=COPY), "the eventfds released, after .* at point 2"),
         (MadeUpKernel(GOOD, sets=PAGES), "state=256"),
+        (MadeUpKernel(GOOD, enables=SLAB), r"enabled=\('2',\).*what is held|what is held.*\('1',"),
         (MadeUpKernel(GOOD, breaks=COPY), "success after the failure at point 2"),
         (MadeUpKernel({}), "a point of failure"),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_each_wrong_is_caught(
     kernel: MadeUpKernel, said: str, monkeypatch: pytest.MonkeyPatch
