@@ -130,6 +130,24 @@ UNMAP_DMA = _fails(
     Source("drivers/vfio/vfio_iommu_type1.c", "vfio_dma_do_unmap"),
 )
 
+DIRTY_PAGES = _fails(
+    "dirty-pages",
+    "A VFIO_IOMMU_DIRTY_PAGES",
+    Source("drivers/vfio/vfio_iommu_type1.c", "vfio_iommu_type1_dirty_pages"),
+    Source("drivers/vfio/vfio_iommu_type1.c", "vfio_dma_bitmap_alloc_all"),
+)
+
+IOMMU_INFO = rule(
+    "faults.iommu-info",
+    "A VFIO_IOMMU_GET_INFO that fails because an allocation does, is ENOMEM; one that succeeds "
+    "tells all there is, as ever.",
+    Strength.ENFORCED,
+    Source("drivers/vfio/vfio_iommu_type1.c", "vfio_iommu_type1_get_info"),
+    Source("drivers/vfio/vfio_iommu_type1.c", "vfio_iommu_iova_build_caps"),
+    _INJECTION,
+    answer=ENOMEM,
+)
+
 IOAS_UNMAP = _fails(
     "ioas-unmap",
     "An IOAS_UNMAP",
