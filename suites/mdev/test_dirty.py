@@ -9,6 +9,7 @@ from vfiospec.device.call import checked
 from vfiospec.device.container import Bitmap, Container
 from vfiospec.device.files import Memory
 from vfiospec.device.group import Assigned, Group
+from vfiospec.lab.bench import PortSysfs
 from vfiospec.rules import dirty as dirty_rules
 from vfiospec.rules import mdev as rules
 from vfiospec.rules import type1
@@ -22,6 +23,8 @@ START = iommu.VFIO_IOMMU_DIRTY_PAGES_FLAG_START
 STOP = iommu.VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP
 FAR = 1 << 44
 TOO_MANY = 1 << 31  # pages: a bitmap has a bit less
+LARGE = 1 << 26  # pages, whose bitmap takes 8 MiB
+WORD = 64
 
 
 def dirty(container: Container, memory: Memory, page: int) -> int:
@@ -58,6 +61,28 @@ def test_everything_is_dirty(
     expect.accepted(physical.try_unset_container())
     expect.equal("dirty pages after it left", dirty(container, memory, page), every)
     expect.equal("dirty pages since", dirty(container, memory, page), 0)
+    expect.accepted(container.try_dirty_pages(STOP))
+    checked(physical.try_set_container(container))
+
+
+@checks(rules.LEFT_DIRTY)
+def test_every_mapping_is_dirty_once_more(
+    alone: Assigned, physical: Group, buffer: Memory, memory: Memory, page: int
+) -> None:
+    """When the device goes: mappings of several sizes, each with a word of the bitmap."""
+    container, sizes = alone.container, (1, PAGES, 3)
+    for word, pages in enumerate(sizes):
+        container.map(buffer, IOVA + word * WORD * page, pages * page)
+    checked(container.try_dirty_pages(START))
+    checked(physical.try_unset_container())
+    length = 8 * len(sizes)
+    for wanted in ([(1 << pages) - 1 for pages in sizes], [0] * len(sizes)):
+        memory.write(0, bytes(length))
+        bitmap = Bitmap(memory.at(), length, page)
+        checked(container.try_get_dirty(IOVA, len(sizes) * WORD * page, bitmap))
+        got = memory.read(0, length)
+        words = [int.from_bytes(got[i : i + 8], "little") for i in range(0, length, 8)]
+        expect.equal("dirty pages", words, wanted)
     expect.accepted(container.try_dirty_pages(STOP))
     checked(physical.try_set_container(container))
 
@@ -115,6 +140,31 @@ def test_a_mapping_too_large_for_a_bitmap_keeps_logging_off(
     expect.accepted(container.try_dirty_pages(START))
     expect.equal("dirty pages", dirty(container, memory, page), 0)
     expect.accepted(container.try_dirty_pages(STOP))
+
+
+def vmalloc_kib(sysfs: PortSysfs) -> int:
+    """KiB of the kernel's memory of many pages: bitmaps of large mappings lie there."""
+    for line in sysfs.read("/proc/meminfo").splitlines():
+        if line.startswith("VmallocUsed:"):
+            return int(line.split()[1])
+    raise LookupError("/proc/meminfo has no VmallocUsed")
+
+
+@checks(rules.START_UNWOUND)
+def test_a_mapping_too_large_for_a_bitmap_costs_none_for_the_others(
+    alone: Assigned, sysfs: PortSysfs, page: int, promised: Promised
+) -> None:
+    """Refused four times, it would keep 64 MiB for the two before it."""
+    container = alone.container
+    for at in (IOVA, IOVA + LARGE * page):
+        container.map(0, at, LARGE * page)
+    container.map(0, FAR, TOO_MANY * page)
+    before = vmalloc_kib(sysfs)
+    for _ in range(4):
+        call = container.try_dirty_pages(START)
+        expect.refused(call, promised(rules.TOO_LARGE_TO_START))
+    kept = vmalloc_kib(sysfs) - before
+    expect.holds(kept < LARGE // 8 // 1024, "no bitmap is kept", f"{kept} KiB")
 
 
 @checks(rules.TOO_LARGE_TO_MAP, type1.MAP_UNWOUND)

@@ -408,6 +408,15 @@ CLEAN = rule(
     Source(TYPE1, "update_user_bitmap"),
 )
 
+LEFT_DIRTY = rule(
+    "mdev.left-dirty",
+    "When a device behind an IOMMU leaves while pages are logged, every page of every mapping is "
+    "dirty once more, and then no longer.",
+    Strength.ENFORCED,
+    Source(TYPE1, "vfio_iommu_populate_bitmap_full"),
+    Source(TYPE1, "vfio_iommu_type1_detach_group"),
+)
+
 TOO_LARGE_TO_START = rule(
     "mdev.too-large-to-log",
     "While a mapping has more than 2^31 - 1 pages START is EINVAL, and nothing is logged.",
@@ -415,6 +424,13 @@ TOO_LARGE_TO_START = rule(
     Source(TYPE1, "DIRTY_BITMAP_PAGES_MAX"),
     Source(TYPE1, "vfio_iommu_type1_dirty_pages"),
     answer=EINVAL,
+)
+
+START_UNWOUND = rule(
+    "mdev.too-large-to-log-unwound",
+    "A START that is refused for one mapping keeps no memory for the bitmaps of the others.",
+    Strength.ENFORCED,
+    Source(TYPE1, "vfio_dma_bitmap_alloc_all"),
 )
 
 TOO_LARGE_TO_MAP = rule(
