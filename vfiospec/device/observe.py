@@ -35,3 +35,9 @@ def suspends(port: Port, bdf: str, seconds: float = 5.0) -> bool:
         if time.monotonic() > end:
             return False
     return True
+
+
+def told_to_udev(port: Port, folder: str) -> dict[str, str]:
+    """What udev is told of a device by its folder in sysfs, by name: DEVNAME, DEVMODE."""
+    text = port.do(o.ReadFile(f"{folder}/uevent")).bytes.decode()
+    return dict(line.split("=", 1) for line in text.splitlines())

@@ -36,6 +36,20 @@ _BEFORE = "before 6.17 only the first 16 bytes of the structure were known"
 
 # Before it is bound
 
+FILE_MODE = rule(
+    "cdev.file-mode",
+    "udev is told no mode for a device's own file, which is root's own then until root gives it "
+    "away.",
+    Strength.DOCUMENTED,
+    Source(
+        "Documentation/driver-api/vfio.rst",
+        "VFIO Device cdev",
+        quote="crw------- 1 root root 511, 0 Feb 16 01:22 /dev/vfio/devices/vfio0",
+    ),
+    Source(_MAIN, "vfio_device_devnode"),
+    answer=0,
+)
+
 OPEN = rule(
     "cdev.open",
     "The file may be opened however often; that alone neither enables the device nor keeps others "

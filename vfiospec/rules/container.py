@@ -28,6 +28,20 @@ OPEN = rule(
     Source(_CONTAINER, "vfio_dev"),
 )
 
+FILE_MODE = rule(
+    "container.file-mode",
+    "udev is told that /dev/vfio/vfio is for everybody, DEVMODE=0666: a container without a group "
+    "gives access to nothing.",
+    Strength.DOCUMENTED,
+    Source(
+        "Documentation/driver-api/vfio.rst",
+        "VFIO Usage Example",
+        quote="mode 0666 by the system",
+    ),
+    Source(_CONTAINER, "vfio_dev"),
+    answer=0o666,
+)
+
 API_VERSION = rule(
     "container.api-version",
     "GET_API_VERSION returns VFIO_API_VERSION at any time, whatever its argument.",

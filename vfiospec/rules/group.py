@@ -56,6 +56,15 @@ OPEN_UNPRIVILEGED = rule(
     answer=EACCES,
 )
 
+FILE_MODE = rule(
+    "group.file-mode",
+    "udev is told no mode for a group's file, which is root's own then until root gives it away.",
+    Strength.ENFORCED,
+    Source(_GROUP, "vfio_devnode"),
+    Source("drivers/base/devtmpfs.c", "devtmpfs_create_node"),
+    answer=0,
+)
+
 USE_UNPRIVILEGED = rule(
     "group.use-unprivileged",
     "Whoever was given an open group needs no privilege to use it: container, model, device.",

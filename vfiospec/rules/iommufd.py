@@ -8,15 +8,17 @@ from errno import (
     EFAULT,
     EINVAL,
     EMSGSIZE,
+    ENODEV,
     ENOENT,
     ENOSPC,
     ENOTTY,
+    ENXIO,
     EOPNOTSUPP,
     EOVERFLOW,
     EPERM,
 )
 
-from vfiospec.rules.model import Source, Strength, rule
+from vfiospec.rules.model import Answer, Source, Strength, rule
 
 _UAPI = "include/uapi/linux/iommufd.h"
 _IOAS = "drivers/iommu/iommufd/ioas.c"
@@ -26,6 +28,27 @@ _MAP = Source(_IOAS, "iommufd_ioas_map")
 _UNMAP = Source(_IOAS, "iommufd_ioas_unmap")
 _OPTION = Source("drivers/iommu/iommufd/main.c", "iommufd_option")
 _CHECK = Source("drivers/iommu/iommufd/io_pagetable.c", "iopt_check_iova")
+
+# The file
+
+FILE_MODE = rule(
+    "iommufd.file-mode",
+    "udev is told that /dev/iommu is for root and its group alone, DEVMODE=0660.",
+    Strength.ENFORCED,
+    Source("drivers/iommu/iommufd/main.c", "iommu_misc_dev"),
+    answer=0o660,
+)
+
+MMAP = rule(
+    "iommufd.mmap",
+    "An iommufd without an object that has memory of the device to give cannot be mapped.",
+    Strength.ENFORCED,
+    Source("drivers/iommu/iommufd/main.c", "iommufd_fops_mmap"),
+    answer=(
+        Answer(ENODEV, "<6.17", "an iommufd had no mmap"),
+        Answer(ENXIO, ">=6.17", "new with IOMMU_HW_QUEUE_ALLOC, whose queues are mapped"),
+    ),
+)
 
 # Every ioctl
 
