@@ -8,7 +8,7 @@ import pytest
 from vfiospec.abi import vfio_feature as abi
 from vfiospec.device import ops as o
 from vfiospec.device.call import Call
-from vfiospec.device.cdev import Bound, Cdev, cdev_path
+from vfiospec.device.cdev import Bound, Cdev, OwnCdev, cdev_path
 from vfiospec.device.edu import Edu
 from vfiospec.device.files import File, Memory
 from vfiospec.device.iommufd import IOMMUFD_PATH, Iommufd
@@ -61,24 +61,11 @@ def iommufd(path: str, port: Port) -> Iterator[Iommufd]:
         yield made
 
 
-class Own(Cdev):
-    """A file that a test may close before its end."""
-
-    _open = True
-
-    def close(self) -> o.Reply:
-        """close(2), once."""
-        if not self._open:
-            return o.Reply()
-        self._open = False
-        return super().close()
-
-
 @pytest.fixture
 def cdev(path: str, closed: int, port: Port) -> Iterator[Cdev]:
     """The device's file, not bound; nothing else of its group is open."""
     del closed
-    with Own.at(port, path) as opened:
+    with OwnCdev.at(port, path) as opened:
         yield opened
 
 
@@ -159,5 +146,5 @@ def other(sibling: BenchDevice, cdev: Cdev, port: Port) -> Iterator[Cdev]:
     del cdev
     found = cdev_path(port, f"{SYSFS}/{sibling.bdf}")
     assert found
-    with Own.at(port, found) as opened:
+    with OwnCdev.at(port, found) as opened:
         yield opened

@@ -9,13 +9,14 @@ import pytest
 
 from vfiospec import expect
 from vfiospec.abi import vfio_feature as abi
-from vfiospec.device.cdev import Bound, Cdev, cdev_path
+from vfiospec.device.cdev import Bound, Cdev, OwnCdev, cdev_path
 from vfiospec.device.files import Memory
 from vfiospec.device.iommufd import IOMMUFD_PATH, Iommufd
 from vfiospec.device.mdev import Mdev
 from vfiospec.device.port import Port
 from vfiospec.lab.bench import PortSysfs
 from vfiospec.rules import cdev as rules
+from vfiospec.rules import iommufd as objects
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks
 
@@ -33,7 +34,7 @@ def own_file(
     path = cdev_path(port, make(request.param).folder)
     if path is None or not sysfs.exists(path) or not sysfs.exists(IOMMUFD_PATH):
         pytest.skip("needs a kernel with CONFIG_VFIO_DEVICE_CDEV and CONFIG_IOMMUFD")
-    with Cdev.at(port, path) as opened:
+    with OwnCdev.at(port, path) as opened:
         yield opened
 
 
@@ -74,6 +75,20 @@ def test_it_stays_where_it_was(bound: Bound, promised: Promised) -> None:
     for number in (0, 1 << 20, 0xFFFFFFFF):
         expect.refused(cdev.try_attach(number), promised(rules.ATTACH_UNKNOWN))
         expect.refused(iommufd.try_destroy(bound.ioas), promised(rules.ATTACHED_BUSY))
+
+
+@checks(rules.BIND, rules.DEVID_BUSY, rules.GONE, objects.NO_OBJECT)
+def test_its_id(bound: Bound, promised: Promised) -> None:
+    """An object that goes with the file, neither a device behind an IOMMU nor an address space."""
+    cdev, iommufd, devid = bound.cdev, bound.iommufd, bound.devid
+    expect.holds(devid not in (0, bound.ioas), "an id of its own", str(devid))
+    expect.refused(iommufd.try_destroy(devid), promised(rules.DEVID_BUSY))
+    expect.refused(iommufd.try_get_hw_info(devid), promised(objects.NO_OBJECT))
+    expect.refused(cdev.try_attach(devid), promised(objects.NO_OBJECT))
+    cdev.attach(bound.ioas)
+    expect.refused(iommufd.try_destroy(devid), promised(rules.DEVID_BUSY))
+    cdev.close()
+    expect.refused(iommufd.try_destroy(devid), promised(rules.GONE))
 
 
 @checks(rules.TOKEN_UNUSED)

@@ -93,6 +93,19 @@ class Cdev(Device):
         checked(self.try_detach())
 
 
+class OwnCdev(Cdev):
+    """A file that a test may close before its end."""
+
+    _open = True
+
+    def close(self) -> o.Reply:
+        """close(2), once."""
+        if not self._open:
+            return o.Reply()
+        self._open = False
+        return super().close()
+
+
 @dataclass(frozen=True)
 class Bound:
     """A device bound to an iommufd, with its id there, and an address space without mappings."""
