@@ -2,6 +2,7 @@
 """No VFs: devices that have none, and a physical function before and after."""
 
 import errno
+import time
 from collections.abc import Callable, Iterator
 from uuid import UUID
 
@@ -81,6 +82,15 @@ def allowed(sysfs: PortSysfs, port: Port, spec: BenchDevice, machine: object) ->
     yield spec.bdf
     set_numvfs(port, spec.bdf, 0)
     sysfs.write(ENABLE, before)
+
+
+def goes(sysfs: PortSysfs, path: str, seconds: float = 5.0) -> bool:
+    """Wait until a file is gone, which 5.10 leaves to a worker; False if the time ran out."""
+    end = time.monotonic() + seconds
+    while sysfs.exists(path):
+        if time.monotonic() > end:
+            return False
+    return True
 
 
 @checks(rules.POWER)
@@ -252,3 +262,19 @@ def test_a_pf_with_vfs_is_not_taken(
             sysfs.write(f"{DRIVER}/unbind", spec.bdf)
         sysfs.write(override, "pci-pf-stub\n")
         sysfs.write(f"{STUB}/bind", spec.bdf)
+
+
+@checks(rules.GROUP_GONE)
+@devices("sriov")
+@pytest.mark.usefixtures("closed")
+def test_the_group_of_a_vf_goes_with_it(allowed: str, port: Port, sysfs: PortSysfs) -> None:
+    """And so does the next one's."""
+    for _ in range(2):
+        expect.equal("errno of sriov_numvfs", set_numvfs(port, allowed, 1).errno, 0)
+        number = PciDevice(port, first_vf(port, allowed)).group
+        places = (f"/dev/vfio/{number}", f"/sys/kernel/iommu_groups/{number}")
+        for path in places:
+            expect.holds(sysfs.exists(path), f"{path} is there", "it is not")
+        expect.equal("errno of sriov_numvfs", set_numvfs(port, allowed, 0).errno, 0)
+        for path in places:
+            expect.holds(goes(sysfs, path), f"{path} is gone", "it is there")

@@ -136,6 +136,14 @@ DRIVER = rule(
     Source(PCI_CORE, "vfio_pci_bus_notifier"),
 )
 
+GROUP_GONE = rule(
+    "vf-token.group-gone",
+    "The group of a VF goes with it: its file, and its folder in sysfs.",
+    Strength.ENFORCED,
+    Source("drivers/vfio/group.c", "vfio_group_find_or_alloc"),
+    Source("drivers/vfio/group.c", "vfio_device_remove_group"),
+)
+
 NO_INTX = rule(
     "vf-token.vf-intx",
     "A VF has no INTx.",
