@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Low power at the ends of a device's use: before the first open, and at the last close."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -15,12 +15,14 @@ from vfiospec.device.pci import SYSFS
 from vfiospec.device.port import Port
 from vfiospec.lab.bench import BenchDevice, PortSysfs
 from vfiospec.rules import feature_power as rules
+from vfiospec.rules.model import Rule
 from vfiospec.session.eventfds import Ids
-from vfiospec.session.marks import checks
+from vfiospec.session.marks import checks, devices
 
 SET = feature.VFIO_DEVICE_FEATURE_SET
 ENTRY = feature.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY | SET
 WITH_WAKEUP = feature.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP | SET
+DRIVER = "/sys/bus/pci/drivers/vfio-pci"
 IDLE_D3 = "/sys/module/vfio_pci/parameters/disable_idle_d3"
 
 
@@ -104,3 +106,37 @@ def test_closed_it_holds_no_eventfd(group: Access, port: Port, spec: BenchDevice
             expect.equal("return of the entry", entered.ret, 0)
         ids.must_be_held(mine, "the device may sleep")
     ids.must_go(mine, "the device was closed")
+
+
+@pytest.fixture
+def kept_awake(
+    closed: int,
+    machine: object,
+    sysfs: PortSysfs,
+    spec: BenchDevice,
+    promised: Callable[[Rule], int],
+) -> Iterator[None]:
+    """The device was taken while disable_idle_d3 was set."""
+    del closed, machine
+    if not promised(rules.KEPT_AWAKE):
+        pytest.skip("disable_idle_d3 counts as it was when the module was loaded: needs 7.2")
+    before = sysfs.read(IDLE_D3)
+    for value in ("Y", before):
+        sysfs.write(IDLE_D3, value)
+        sysfs.write(f"{DRIVER}/unbind", spec.bdf)
+        sysfs.write(f"{DRIVER}/bind", spec.bdf)
+        if value == "Y":
+            yield
+
+
+@checks(rules.KEPT_AWAKE)
+@devices("irq-stimulus", without=("grouped", "below-bridge"))
+@pytest.mark.usefixtures("kept_awake")
+def test_it_is_kept_awake(attach: Attach, port: Port, spec: BenchDevice) -> None:
+    """Where the parameter says so: before it is opened, and after."""
+    for _ in range(2):
+        expect.equal("it sleeps", suspends(port, spec.bdf, 0.2), False)
+        expect.equal("runtime status", runtime_status(port, spec.bdf), "active")
+        group = attach()
+        group.open(spec.bdf).close()
+        group.close()

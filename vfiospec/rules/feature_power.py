@@ -3,7 +3,7 @@
 
 from errno import EBADF, EINVAL
 
-from vfiospec.rules.model import HEADER, PCI_CORE, Source, Strength, rule
+from vfiospec.rules.model import HEADER, PCI_CORE, Answer, Source, Strength, rule
 
 _ENTRY = Source(PCI_CORE, "vfio_pci_runtime_pm_entry")
 _WAKEUP = Source(PCI_CORE, "vfio_pci_core_pm_entry_with_wakeup")
@@ -156,4 +156,22 @@ CLOSE = rule(
     "The last close ends what was entered, without a notification; the next user starts awake.",
     Strength.ENFORCED,
     Source(PCI_CORE, "vfio_pci_core_disable"),
+)
+
+KEPT_AWAKE = rule(
+    "feature.low-power-kept-awake",
+    "A device that vfio-pci took while disable_idle_d3 was set stays awake also while nobody has "
+    "it open, before the first use and after it.",
+    Strength.DOCUMENTED,
+    Source(
+        "Documentation/ABI/testing/debugfs-vfio",
+        "disable_idle_d3",
+        quote="Read the disable_idle_d3 policy latched for this device.",
+    ),
+    Source(PCI_CORE, "vfio_pci_core_register_device"),
+    Source(PCI_CORE, "vfio_pci_core_disable"),
+    answer=(
+        Answer(0, "<7.2", "the parameter counted as it was when the module was loaded"),
+        Answer(1, ">=7.2", "it counts as it is when a device is taken"),
+    ),
 )

@@ -92,15 +92,6 @@ class MadeUpKernel:
         got = self.answers[failed]
         return Reply(got.ret, got.errno, values=(0,))
 
-    def text(self, path: str) -> str:
-        if path.endswith("/enable"):
-            return Reply(2, 0, b"%d\n" % self.enabled)
-        if path == "/proc/vmstat":
-            return f"nr_foll_pin_acquired {self.pinned}\nnr_foll_pin_released 1\n"
-        if path.endswith("/enable"):
-            return f"{self.enabled}\n"
-        return "VmLck:\t0 kB\nVmPin:\t8 kB\n"
-
     def look(self) -> Health:
         log, self.log = self.log, []
         return Health(self.taint, log)
