@@ -75,6 +75,22 @@ def test_each_size(iommufd: Iommufd, name: str, promised: Promised) -> None:
         expect.refused(call, none)
 
 
+@checks(rules.ALLOC, rules.SHORT, rules.LONG, rules.TRAILING)
+def test_each_size_of_what_makes_an_address_space(iommufd: Iommufd, promised: Promised) -> None:
+    """Too short to be told its id, none is made."""
+    request, argument = abi.IOMMU_IOAS_ALLOC, abi.iommu_ioas_alloc()
+    whole = argument.sizeof()
+    for size in (0, 1, 4, 8, whole - 1):
+        call = iommufd.try_call(request, argument, size=size)
+        expect.refused(call, promised(rules.SHORT))
+    call = iommufd.try_call(request, argument, more=b"\1")
+    expect.refused(call, promised(rules.TRAILING))
+    for size in (whole, whole + 1, 4096):
+        call = iommufd.try_call(request, argument, size=size, more=bytes(4096))
+        made = expect.accepted(call).unpack(abi.iommu_ioas_alloc).out_ioas_id
+        expect.accepted(iommufd.try_destroy(made))
+
+
 @checks(rules.ADDRESS)
 @NAMES
 def test_memory_that_ends_too_early(
