@@ -145,6 +145,22 @@ def test_an_iommufd_in_its_place(
         expect.accepted(device.try_get_info())
 
 
+@checks(rules.COMPAT_ALONE)
+def test_an_iommufd_that_does_not_translate(
+    group: Group, iommufd: Iommufd, emulated: Group, promised: Promised
+) -> None:
+    """Has no address space made for a real group; it goes on serving the one it has."""
+    expect.accepted(group.try_set_container(iommufd))
+    for _ in range(2):
+        expect.refused(emulated.try_set_container(iommufd), promised(rules.COMPAT_ALONE))
+        expect.accepted(iommufd.try_check_extension(NOIOMMU), promised(rules.COMPAT_EXTENSIONS))
+        expect.accepted(group.try_unset_container())
+        expect.accepted(group.try_set_container(iommufd))
+    with Iommufd.create(iommufd.port) as other:
+        expect.accepted(emulated.try_set_container(other))
+        expect.accepted(emulated.try_unset_container())
+
+
 @checks(rules.COMPAT_EXPECTED)
 def test_an_address_space_set_later(
     group: Group, iommufd: Iommufd, spec: BenchDevice, promised: Promised

@@ -153,6 +153,19 @@ COMPAT_TRANSLATION = rule(
     answer=EINVAL,
 )
 
+COMPAT_ALONE = rule(
+    "noiommu.compat-alone",
+    "An iommufd that has stood for the container of such a group stands for none of another group: "
+    "that would be promised translation.",
+    Strength.ENFORCED,
+    Source(
+        _COMPAT,
+        "iommufd_vfio_compat_ioas_create",
+        quote="VFIO won't allow attaching a container to both iommu and no iommu",
+    ),
+    answer=EINVAL,
+)
+
 COMPAT_EXPECTED = rule(
     "noiommu.compat-translation-expected",
     "An iommufd whose owner gives it an address space for containers later hands no device of such "
