@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from vfiospec.lab.cache import LabError
 from vfiospec.lab.hosted import hosted, output
@@ -14,6 +15,8 @@ from vfiospec.lab.qemu import qemu_binary
 from vfiospec.lab.topology import DIES_OF_KASAN, FOUR_LEVELS, Topology, models
 
 FLAGS = ("-static", "-Wall", "-Werror", "-pthread")
+# Of one that hangs the kernel says where, well before its time is up.
+_HUNG: Final = "sysctl.kernel.hung_task_timeout_secs=15"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,9 @@ def run_alone(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     The program has half of the deadline; the rest is for the boot and for the last words.
     """
     # Warnings as well: without an executor nobody reads the kernel's log.
-    layout = layout.without(models(qemu_binary())).told("loglevel=7", DIES_OF_KASAN, FOUR_LEVELS)
+    layout = layout.without(models(qemu_binary())).told(
+        "loglevel=7", DIES_OF_KASAN, FOUR_LEVELS, _HUNG
+    )
     command = [str(program.resolve()), *arguments]
     with hosted(kernel, layout, folder, command) as vm:
         try:

@@ -65,7 +65,7 @@ class TrialGround:
         told = layout.told(DIES_OF_KASAN)
         self.bench = VmBench(kernel, told, folder, accel=accel, deadline=deadline, say=say)
         self.trials = 0
-        self._up = False
+        self._up = self._used = False
 
     def __enter__(self) -> Self:
         return self
@@ -95,13 +95,20 @@ class TrialGround:
         return [translate(op, target.devices, here) for op, _ in steps]
 
     def crashes(self, ops: Sequence[AnyOp]) -> str | None:
-        """The title of the crash a program is good for, None if it is innocent."""
-        return self.run(ops).title
+        """The title of the crash a program is good for, None if it is innocent.
+
+        By itself: what crashes a guest that others ran in before is run again in a fresh one, since
+        half of it may be what those left behind.
+        """
+        used = self._up and self._used
+        title = self.run(ops).title
+        return self.run(ops).title if used and title is not None else title
 
     def run(self, ops: Sequence[AnyOp]) -> Tried:
         """Try a program, and give up all it opened."""
         self._ensure_up()
         self.trials += 1
+        self._used = True
         port = self.bench.port
         steps: list[Step] = []
         try:
@@ -138,7 +145,7 @@ class TrialGround:
         if self._up:
             return
         self.bench.start()
-        self._up = True
+        self._up, self._used = True, False
         port = self.bench.port
         # Warnings go to the console, too, which keeps those that no log survives.
         PortSysfs(port).write("/proc/sys/kernel/printk", "7")
