@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What config space holds at the first open, and what outlives a reset or a last close."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -20,6 +20,7 @@ from vfiospec.session.marks import checks
 
 Same = Callable[[str, bytes, bytes], None]
 Open = Callable[[], Region]
+NOINTXMASK = "/sys/module/vfio_pci/parameters/nointxmask"
 # What differs from one user to the next without a promise: who reset what, when.
 JUNK = {
     regs.PCI_INTERRUPT_LINE: (1, 0x5A),
@@ -113,6 +114,38 @@ def test_a_device_is_no_master_at_first(
     for side in (space, hardware):
         master = side.read(regs.PCI_COMMAND, 2) & regs.PCI_COMMAND_MASTER
         expect.equal("bus master at first open", master, promised(rules.MASTER))
+
+
+@pytest.fixture
+def without_intx(
+    closed: int, machine: object, hardware: Region, spec: BenchDevice, sysfs: PortSysfs
+) -> Iterator[None]:
+    """The host disabled INTx of the closed device, and keeps it awake, so that nothing is lost."""
+    del closed, machine
+    if sysfs.exists(NOINTXMASK) and sysfs.read(NOINTXMASK).strip() != "N":
+        pytest.skip("the bit is left alone here: vfio_pci.nointxmask is set")
+    control = f"{SYSFS}/{spec.bdf}/power/control"
+    sysfs.write(control, "on")
+    before = hardware.read(regs.PCI_COMMAND, 2)
+    hardware.write(regs.PCI_COMMAND, 2, before | regs.PCI_COMMAND_INTX_DISABLE)
+    yield
+    hardware.write(regs.PCI_COMMAND, 2, before)
+    sysfs.write(control, "auto")
+
+
+@checks(rules.INTX_AT_OPEN)
+def test_intx_is_not_disabled_at_first(
+    without_intx: None, fresh: Open, hardware: Region, promised: Callable[[Rule], int]
+) -> None:
+    """Though the host had disabled it."""
+    del without_intx
+    disable = regs.PCI_COMMAND_INTX_DISABLE
+    left = hardware.read(regs.PCI_COMMAND, 2) & disable
+    expect.equal("INTx disable while closed", left, disable)
+    space = fresh()
+    for side in (space, hardware):
+        disabled = side.read(regs.PCI_COMMAND, 2) & disable
+        expect.equal("INTx disable at first open", disabled, promised(rules.INTX_AT_OPEN))
 
 
 @pytest.fixture

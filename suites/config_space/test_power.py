@@ -8,7 +8,9 @@ import pytest
 
 from vfiospec import expect
 from vfiospec.abi import pci as regs
+from vfiospec.device.asleep import change_behind, keeps_its_state
 from vfiospec.device.pci import PciDevice
+from vfiospec.device.port import Port
 from vfiospec.device.region import Region
 from vfiospec.rules import config_space as rules
 from vfiospec.rules import config_space_caps as caps
@@ -78,6 +80,23 @@ def test_sleep_loses_nothing(
     control.write(awake & ~STATE)
     same("in the device", control.hardware.try_read(0, layout.size).data, before)
     same("as the user sees it", control.space.try_read(0, layout.size).data, shown)
+
+
+@checks(caps.PM_RESTORED)
+@devices("pm")
+@pytest.mark.usefixtures("machine")
+def test_what_is_lost_asleep_is_restored(control: Control, pci: PciDevice, port: Port) -> None:
+    """Time and again, where the device says that it is lost; where it is not, it stays."""
+    kept = keeps_its_state(pci)
+    for _ in range(2):
+        before = control.space.read(regs.PCI_CACHE_LINE_SIZE, 1)
+        control.write(control.shown & ~STATE | D3)
+        changed = change_behind(port, pci.bdf)
+        shown = control.space.read(regs.PCI_CACHE_LINE_SIZE, 1)
+        control.write(control.shown & ~STATE)
+        expect.equal("cache line size in D3hot", shown, changed)
+        now = control.space.read(regs.PCI_CACHE_LINE_SIZE, 1)
+        expect.equal("cache line size in D0", now, changed if kept else before)
 
 
 @checks(caps.PM_STATE, caps.PM_UNSUPPORTED)

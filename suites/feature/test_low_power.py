@@ -11,6 +11,7 @@ from vfiospec import expect
 from vfiospec.abi import pci as regs
 from vfiospec.abi import vfio
 from vfiospec.abi import vfio_feature as feature
+from vfiospec.device.asleep import lose_state
 from vfiospec.device.device import Device
 from vfiospec.device.edu import Edu
 from vfiospec.device.files import EventFd
@@ -128,20 +129,22 @@ def header(port: Port, spec: BenchDevice) -> str:
     return data.hex(" ")
 
 
-@checks(rules.D3)
+@checks(rules.D3, rules.STATE)
 @devices("pm")
 def test_from_d3hot(sleeper: Device, port: Port, spec: BenchDevice, pci: PciDevice) -> None:
-    """What the user had set does not hold the device down: it wakes in D0, and answers."""
+    """It wakes in D0, answers, and has again what it lost while its user had it down."""
     control = pci.capabilities[regs.PCI_CAP_ID_PM] + regs.PCI_PM_CTRL
-    value = sleeper.region(0).read(0, 4)
+    before, value = header(port, spec), sleeper.region(0).read(0, 4)
     sleeper.write_config(control, 2, regs.PCI_PM_CTRL_STATE_MASK)
     try:
+        lose_state(port, pci)
         expect.accepted(sleeper.try_feature(ENTRY))
         asleep(port, spec)
         expect.accepted(sleeper.try_feature(EXIT))
         state = sleeper.read_config(control, 2) & regs.PCI_PM_CTRL_STATE_MASK
         expect.equal("power state", state, 0)
         expect.equal("first register", sleeper.region(0).read(0, 4), value)
+        expect.equal("header", header(port, spec), before)
     finally:
         sleeper.write_config(control, 2, 0)
 

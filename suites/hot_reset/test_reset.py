@@ -7,6 +7,7 @@ from vfiospec import expect
 from vfiospec.abi import pci as regs
 from vfiospec.abi import vfio
 from vfiospec.abi import vfio_feature as feature
+from vfiospec.device.asleep import lose_state
 from vfiospec.device.device import Device
 from vfiospec.device.files import EventFd
 from vfiospec.device.group import Assigned
@@ -149,18 +150,24 @@ def test_interrupts_stay(alive: Device, assigned: Assigned, port: Port, index: i
             expect.accepted(alive.try_set_irqs(index, FIRE, 0, 0))
 
 
-@checks(rules.POWER)
+@checks(rules.POWER, rules.CONFIG)
 @devices("pm", "below-bridge")
-def test_it_ends_in_full_power(alive: Device, assigned: Assigned, pci: PciDevice) -> None:
-    """From D3hot to D0."""
+def test_it_ends_in_full_power(
+    alive: Device, assigned: Assigned, pci: PciDevice, port: Port
+) -> None:
+    """From D3hot to D0, with what it lost there."""
     control = pci.capabilities[regs.PCI_CAP_ID_PM] + regs.PCI_PM_CTRL
     answer = alive.region(0).read(0, 4)
+    line = alive.read_config(regs.PCI_CACHE_LINE_SIZE, 1)
     alive.write_config(control, 2, regs.PCI_PM_CTRL_STATE_MASK)
     try:
         expect.equal("state", alive.read_config(control, 2) & 3, 3)
+        lose_state(port, pci)
         expect.accepted(alive.try_hot_reset((assigned.group,)))
         expect.equal("state after the reset", alive.read_config(control, 2) & 3, 0)
         expect.equal("first register", alive.region(0).read(0, 4), answer)
+        now = alive.read_config(regs.PCI_CACHE_LINE_SIZE, 1)
+        expect.equal("cache line size", now, line)
     finally:
         alive.write_config(control, 2, 0)
 

@@ -187,6 +187,23 @@ def test_it_needs_a_buffer(vga: Region, memory: Memory, promised: Callable[[Rule
             expect.refused(call, promised(rules.BAD_BUFFER))
 
 
+def arbiter(vga: Region, pci: PciDevice, sysfs: PortSysfs) -> dict[str, str]:
+    """What the arbiter says of the device: decodes, owns, locks."""
+    if not sysfs.exists(ARBITER):
+        pytest.skip(f"no {ARBITER}: it needs CONFIG_VGA_ARB")
+    state = vga.device.port.do(ReadFile(ARBITER, 256)).bytes.decode().splitlines()[0]
+    if f"PCI:{pci.bdf}," not in state:
+        pytest.skip("the arbiter tells of another device")
+    return dict(word.split("=", 1) for word in state.split(",") if "=" in word)
+
+
+@checks(rules.VGA_DECODED)
+@devices("vga")
+def test_the_arbiter_knows_what_it_decodes(vga: Region, pci: PciDevice, sysfs: PortSysfs) -> None:
+    """Ports and memory, which others that have VGA must not answer to meanwhile."""
+    expect.equal("decodes", arbiter(vga, pci, sysfs)["decodes"], "io+mem")
+
+
 @checks(rules.VGA_ARBITER)
 @devices("vga")
 @pytest.mark.parametrize("within", RANGES, ids=lambda r: f"{r.start:#x}")
@@ -199,16 +216,11 @@ def test_the_arbiter_is_left_unlocked(
     promised: Callable[[Rule], int],
 ) -> None:
     """After a read, one cut short and one refused: no lock on memory, none on ports."""
-    if not sysfs.exists(ARBITER):
-        pytest.skip(f"no {ARBITER}: it needs CONFIG_VGA_ARB")
     vga.try_read(within.start, 4)
     vga.try_read(within.stop - 1, 4)
     vga.try_read(within.start, 4, at=memory.tail(3))
-    state = vga.device.port.do(ReadFile(ARBITER, 256)).bytes.decode().splitlines()[0]
-    if f"PCI:{pci.bdf}," not in state:
-        pytest.skip("the arbiter tells of another device")
     held = promised(rules.VGA_ARBITER)
-    expect.equal("locks", state.rpartition("locks=")[2], f"none({held}:{held})")
+    expect.equal("locks", arbiter(vga, pci, sysfs)["locks"], f"none({held}:{held})")
 
 
 @checks(rules.MEMORY_OFF_REST)

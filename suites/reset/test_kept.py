@@ -8,6 +8,7 @@ import pytest
 from vfiospec import expect
 from vfiospec.abi import pci as regs
 from vfiospec.abi import vfio
+from vfiospec.device.asleep import lose_state
 from vfiospec.device.device import Device
 from vfiospec.device.files import EventFd
 from vfiospec.device.observe import faults_of_load
@@ -147,12 +148,12 @@ def test_ioeventfds_stay(resettable: Device, port: Port, scratch: Scratch) -> No
             scratch.write(resettable, 0)
 
 
-@checks(rules.POWER)
+@checks(rules.POWER, rules.CONFIG)
 @devices("pcie", "pm")
 def test_it_ends_in_full_power(
     resettable: Device, pci: PciDevice, port: Port, spec: BenchDevice, sysfs: PortSysfs
 ) -> None:
-    """From D3hot to D0, with the header as before, and the registers answer."""
+    """From D3hot to D0, with the header as before though it was lost, and the registers answer."""
     control = pci.capabilities[regs.PCI_CAP_ID_PM] + regs.PCI_PM_CTRL
     bar = resettable.region(0)
     answer = bar.read(0, 4)
@@ -160,6 +161,7 @@ def test_it_ends_in_full_power(
     resettable.write_config(control, 2, regs.PCI_PM_CTRL_STATE_MASK)
     try:
         expect.equal("state", resettable.read_config(control, 2) & 3, 3)
+        lose_state(port, pci)
         expect.accepted(resettable.try_reset())
         expect.equal("state after the reset", resettable.read_config(control, 2) & 3, 0)
         expect.equal("the device's header", real(port, spec.bdf).hex(" "), before.hex(" "))

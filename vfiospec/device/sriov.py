@@ -19,7 +19,12 @@ def set_numvfs(port: Port, bdf: str, number: int) -> Reply:
 
 def first_vf(port: Port, bdf: str) -> str:
     """The address of a physical function's first virtual one; empty if it has none."""
-    return port.do(o.ReadLink(f"{SYSFS}/{bdf}/virtfn0")).bytes.decode().rpartition("/")[2]
+    return nth_vf(port, bdf, 0)
+
+
+def nth_vf(port: Port, bdf: str, n: int) -> str:
+    """The address of another of them, counted from 0; empty if it has none."""
+    return port.do(o.ReadLink(f"{SYSFS}/{bdf}/virtfn{n}")).bytes.decode().rpartition("/")[2]
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,13 @@ MASTER = rule(
     Source("drivers/vfio/pci/vfio_pci_core.c", "vfio_pci_core_enable"),
     answer=0,
 )
+INTX_AT_OPEN = rule(
+    "config-space.intx-enabled-at-open",
+    "INTx is not disabled in a device that is first opened, whatever the host or a user left.",
+    Strength.ENFORCED,
+    Source("drivers/vfio/pci/vfio_pci_core.c", "vfio_pci_core_enable"),
+    answer=0,
+)
 MEMORY = rule(
     "config-space.memory-enable",
     "With memory decode off the device's memory cannot be reached; with it on again, it can.",

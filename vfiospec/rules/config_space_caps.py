@@ -44,6 +44,14 @@ PM_STATE = rule(
     Strength.ENFORCED,
     Source(CONFIG, "vfio_pm_config_write"),
 )
+PM_RESTORED = rule(
+    "config-space.pm-state-restored",
+    "A device that is reset by its return from D3hot, so that it may have lost what it had, has "
+    "config space as before it went there; any other as it is.",
+    Strength.ENFORCED,
+    Source("drivers/vfio/pci/vfio_pci_core.c", "vfio_pci_probe_power_state"),
+    Source("drivers/vfio/pci/vfio_pci_core.c", "vfio_pci_set_power_state"),
+)
 PM_UNSUPPORTED = rule(
     "config-space.pm-state-unsupported",
     "A power state that the device has not leaves it in D0.",

@@ -215,6 +215,14 @@ VGA_ARBITER = rule(
     answer=0,
 )
 
+VGA_DECODED = rule(
+    "region-access.vga-is-decoded",
+    "The VGA arbiter knows that a device with a VGA region decodes its memory and its ports.",
+    Strength.ENFORCED,
+    Source("drivers/vfio/pci/vfio_pci_core.c", "vfio_pci_set_decode"),
+    Source("drivers/vfio/pci/vfio_pci_core.c", "vfio_pci_vga_init"),
+)
+
 # Memory that is off
 
 MEMORY_OFF = rule(
