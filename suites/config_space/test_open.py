@@ -20,6 +20,7 @@ from vfiospec.session.marks import checks
 
 Same = Callable[[str, bytes, bytes], None]
 Open = Callable[[], Region]
+LEFT = regs.PCI_COMMAND_INTX_DISABLE | regs.PCI_COMMAND_MASTER
 NOINTXMASK = "/sys/module/vfio_pci/parameters/nointxmask"
 # What differs from one user to the next without a promise: who reset what, when.
 JUNK = {
@@ -117,35 +118,39 @@ def test_a_device_is_no_master_at_first(
 
 
 @pytest.fixture
-def without_intx(
+def left_by_the_host(
     closed: int, machine: object, hardware: Region, spec: BenchDevice, sysfs: PortSysfs
 ) -> Iterator[None]:
-    """The host disabled INTx of the closed device, and keeps it awake, so that nothing is lost."""
+    """The host made the closed device a master without INTx, and keeps it awake to stay so."""
     del closed, machine
     if sysfs.exists(NOINTXMASK) and sysfs.read(NOINTXMASK).strip() != "N":
         pytest.skip("the bit is left alone here: vfio_pci.nointxmask is set")
     control = f"{SYSFS}/{spec.bdf}/power/control"
     sysfs.write(control, "on")
     before = hardware.read(regs.PCI_COMMAND, 2)
-    hardware.write(regs.PCI_COMMAND, 2, before | regs.PCI_COMMAND_INTX_DISABLE)
+    hardware.write(regs.PCI_COMMAND, 2, before | LEFT)
     yield
     hardware.write(regs.PCI_COMMAND, 2, before)
     sysfs.write(control, "auto")
 
 
-@checks(rules.INTX_AT_OPEN)
-def test_intx_is_not_disabled_at_first(
-    without_intx: None, fresh: Open, hardware: Region, promised: Callable[[Rule], int]
+@checks(rules.INTX_AT_OPEN, rules.MASTER)
+@pytest.mark.usefixtures("left_by_the_host")
+def test_the_host_leaves_neither(
+    fresh: Open, hardware: Region, promised: Callable[[Rule], int]
 ) -> None:
-    """Though the host had disabled it."""
-    del without_intx
-    disable = regs.PCI_COMMAND_INTX_DISABLE
-    left = hardware.read(regs.PCI_COMMAND, 2) & disable
-    expect.equal("INTx disable while closed", left, disable)
+    """No master, and with INTx, while somebody has it open."""
+    bits = {
+        "INTx disable": (regs.PCI_COMMAND_INTX_DISABLE, rules.INTX_AT_OPEN),
+        "bus master": (regs.PCI_COMMAND_MASTER, rules.MASTER),
+    }
+    before = hardware.read(regs.PCI_COMMAND, 2)
     space = fresh()
-    for side in (space, hardware):
-        disabled = side.read(regs.PCI_COMMAND, 2) & disable
-        expect.equal("INTx disable at first open", disabled, promised(rules.INTX_AT_OPEN))
+    for what, (bit, rule) in bits.items():
+        if before & bit:  # not each device has it
+            for side in (space, hardware):
+                now = side.read(regs.PCI_COMMAND, 2) & bit
+                expect.equal(f"{what} at first open", now, promised(rule))
 
 
 @pytest.fixture

@@ -124,6 +124,13 @@ CLOSE_DEVICE = rule(
     _ENABLE,
 )
 
+OPEN_DEVICE = rule(
+    "reset.open-resets",
+    "The first open resets a device that can be reset: nothing is left of what the host did.",
+    Strength.ENFORCED,
+    _ENABLE,
+)
+
 CLOSE_CONFIG = rule(
     "reset.close-restores-config",
     "The last close puts configuration space back to what it was before the first open.",
