@@ -126,12 +126,13 @@ def left_by_the_host(
     if sysfs.exists(NOINTXMASK) and sysfs.read(NOINTXMASK).strip() != "N":
         pytest.skip("the bit is left alone here: vfio_pci.nointxmask is set")
     control = f"{SYSFS}/{spec.bdf}/power/control"
+    allowed = sysfs.read(control)
     sysfs.write(control, "on")
     before = hardware.read(regs.PCI_COMMAND, 2)
     hardware.write(regs.PCI_COMMAND, 2, before | LEFT)
     yield
     hardware.write(regs.PCI_COMMAND, 2, before)
-    sysfs.write(control, "auto")
+    sysfs.write(control, allowed)
 
 
 @checks(rules.INTX_AT_OPEN, rules.MASTER)

@@ -108,6 +108,19 @@ def test_closed_it_holds_no_eventfd(group: Access, port: Port, spec: BenchDevice
     ids.must_go(mine, "the device was closed")
 
 
+@checks(rules.GIVEN_BACK)
+@devices("pm")
+@pytest.mark.usefixtures("closed", "machine")
+def test_taken_from_its_driver(spec: BenchDevice, sysfs: PortSysfs, port: Port) -> None:
+    """As the next driver expects it, though it slept here."""
+    sysfs.write(f"{DRIVER}/unbind", spec.bdf)
+    try:
+        found = runtime_status(port, spec.bdf), sysfs.read(f"{SYSFS}/{spec.bdf}/power/control")
+    finally:
+        sysfs.write(f"{DRIVER}/bind", spec.bdf)
+    expect.equal("runtime status and control", found, ("active", "on"))
+
+
 @pytest.fixture
 def kept_awake(
     closed: int,

@@ -148,12 +148,12 @@ def test_ioeventfds_stay(resettable: Device, port: Port, scratch: Scratch) -> No
             scratch.write(resettable, 0)
 
 
-@checks(rules.POWER, rules.CONFIG)
+@checks(rules.POWER)
 @devices("pcie", "pm")
 def test_it_ends_in_full_power(
     resettable: Device, pci: PciDevice, port: Port, spec: BenchDevice, sysfs: PortSysfs
 ) -> None:
-    """From D3hot to D0, with the header as before though it was lost, and the registers answer."""
+    """From D3hot to D0, with the header as before, and the registers answer."""
     control = pci.capabilities[regs.PCI_CAP_ID_PM] + regs.PCI_PM_CTRL
     bar = resettable.region(0)
     answer = bar.read(0, 4)
@@ -161,12 +161,29 @@ def test_it_ends_in_full_power(
     resettable.write_config(control, 2, regs.PCI_PM_CTRL_STATE_MASK)
     try:
         expect.equal("state", resettable.read_config(control, 2) & 3, 3)
-        lose_state(port, pci)
         expect.accepted(resettable.try_reset())
         expect.equal("state after the reset", resettable.read_config(control, 2) & 3, 0)
         expect.equal("the device's header", real(port, spec.bdf).hex(" "), before.hex(" "))
         expect.equal("first register", bar.read(0, 4), answer)
         if sysfs.exists(f"{SYSFS}/{spec.bdf}/power_state"):
             expect.equal("power state", sysfs.read(f"{SYSFS}/{spec.bdf}/power_state"), "D0")
+    finally:
+        resettable.write_config(control, 2, 0)
+
+
+@checks(rules.CONFIG)
+@devices("pcie", "pm")
+@pytest.mark.usefixtures("machine")
+def test_what_it_lost_in_d3hot_is_restored(
+    resettable: Device, pci: PciDevice, port: Port, spec: BenchDevice
+) -> None:
+    """The reset finds it as it was before it went there."""
+    control = pci.capabilities[regs.PCI_CAP_ID_PM] + regs.PCI_PM_CTRL
+    before = real(port, spec.bdf)
+    resettable.write_config(control, 2, regs.PCI_PM_CTRL_STATE_MASK)
+    try:
+        lose_state(port, pci)
+        expect.accepted(resettable.try_reset())
+        expect.equal("the device's header", real(port, spec.bdf).hex(" "), before.hex(" "))
     finally:
         resettable.write_config(control, 2, 0)

@@ -158,6 +158,13 @@ CLOSE = rule(
     Source(PCI_CORE, "vfio_pci_core_disable"),
 )
 
+GIVEN_BACK = rule(
+    "feature.low-power-given-back",
+    "A device that is taken from vfio-pci is awake, and may not sleep until somebody allows it.",
+    Strength.ENFORCED,
+    Source(PCI_CORE, "vfio_pci_core_unregister_device"),
+)
+
 KEPT_AWAKE = rule(
     "feature.low-power-kept-awake",
     "A device that vfio-pci took while disable_idle_d3 was set stays awake also while nobody has "
