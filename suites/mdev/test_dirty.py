@@ -3,6 +3,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from vfiospec import expect
 from vfiospec.abi import vfio_iommu as iommu
 from vfiospec.device.call import checked
@@ -88,6 +90,26 @@ def test_every_mapping_is_dirty_once_more(
 
 
 @checks(rules.CLEAN)
+@pytest.mark.parametrize("started", ["before", "after"])
+def test_what_was_mapped_before_the_device_came_is_dirty_too(
+    alone: Assigned, physical: Group, buffer: Memory, memory: Memory, page: int, started: str
+) -> None:
+    """Each mapping, whether logging starts before the device comes or after."""
+    container, half = alone.container, PAGES // 2 * page
+    checked(physical.try_unset_container())
+    for at in (0, half):
+        container.map(buffer.at(at), IOVA + at, half)
+    if started == "before":
+        checked(container.try_dirty_pages(START))
+        expect.equal("dirty pages before it came", dirty(container, memory, page), 0)
+    checked(physical.try_set_container(container))
+    if started == "after":
+        checked(container.try_dirty_pages(START))
+    expect.equal("dirty pages", dirty(container, memory, page), (1 << PAGES) - 1)
+    expect.accepted(container.try_dirty_pages(STOP))
+
+
+@checks(rules.CLEAN)
 def test_everything_is_dirty_without_the_mediated_one(
     alone: Assigned, physical: Group, buffer: Memory, memory: Memory, page: int
 ) -> None:
@@ -165,6 +187,30 @@ def test_a_mapping_too_large_for_a_bitmap_costs_none_for_the_others(
         expect.refused(call, promised(rules.TOO_LARGE_TO_START))
     kept = vmalloc_kib(sysfs) - before
     expect.holds(kept < LARGE // 8 // 1024, "no bitmap is kept", f"{kept} KiB")
+
+
+@checks(rules.BITMAPS_FREED)
+@pytest.mark.parametrize("ends", ["logging", "mapping"])
+def test_a_bitmap_costs_nothing_once_it_is_of_no_use(
+    alone: Assigned, sysfs: PortSysfs, page: int, ends: str
+) -> None:
+    """Four of them, each of 8 MiB, are gone when logging stops, or their mapping does."""
+    container, size = alone.container, LARGE * page
+    if ends == "logging":
+        container.map(0, FAR, size)
+    else:
+        checked(container.try_dirty_pages(START))
+    before = vmalloc_kib(sysfs)
+    for _ in range(4):
+        if ends == "logging":
+            expect.accepted(container.try_dirty_pages(START))
+            expect.accepted(container.try_dirty_pages(STOP))
+        else:
+            expect.accepted(container.try_map(0, FAR, size))
+            expect.equal("bytes unmapped", container.unmapped(FAR, size), size)
+    kept = vmalloc_kib(sysfs) - before
+    expect.holds(kept < LARGE // 8 // 1024, "no bitmap is kept", f"{kept} KiB")
+    expect.accepted(container.try_dirty_pages(STOP))
 
 
 @checks(rules.TOO_LARGE_TO_MAP, type1.MAP_UNWOUND)

@@ -12,13 +12,14 @@ from vfiospec.abi import vfio
 from vfiospec.abi import vfio_iommu as iommu
 from vfiospec.device import ops as o
 from vfiospec.device.call import checked
-from vfiospec.device.container import locked_bytes
+from vfiospec.device.container import Container, locked_bytes
 from vfiospec.device.edu import Edu
 from vfiospec.device.files import Memory
 from vfiospec.device.group import Assigned, Group
-from vfiospec.device.port import Port
+from vfiospec.device.port import ForkedPort, Port
 from vfiospec.lab.bench import BenchDevice
 from vfiospec.rules import mdev as rules
+from vfiospec.rules import type1
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks, devices
 
@@ -29,6 +30,8 @@ SIZE = 64
 PAGES = 3
 MAYMOVE, FIXED = 1, 2  # of mremap(2)
 FREE = vfio.VFIO_GROUP_FLAGS_VIABLE
+MEMLOCK = 8  # include/uapi/asm-generic/resource.h, RLIMIT_MEMLOCK
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -202,3 +205,47 @@ def test_from_its_new_address(
                 expect.equal(what, prober.access(new, at, IOVA), READ | WRITE)
         checked(joining.try_unset_container())
         expect.equal("bytes unmapped", container.unmapped(IOVA, new.size), new.size)
+
+
+@pytest.fixture
+def child(port: Port, alone: Assigned, joining: Group) -> Iterator[ForkedPort]:
+    """A process with both groups' files, that may not lock more memory than its limit says."""
+    del alone, joining
+    process = port.handle()
+    port.do(o.Fork(process))
+    made = ForkedPort(port, process)
+    expect.equal("setresuid", made.do(o.Syscall("setresuid", (NOBODY,) * 3)).ret, 0)
+    yield made
+    made.close()
+
+
+@checks(type1.VADDR_OWNER, rules.REPLAYED)
+def test_within_the_limit_of_its_new_owner(
+    alone: Assigned,
+    joining: Group,
+    buffer: Memory,
+    child: ForkedPort,
+    promised: Callable[[Rule], int],
+) -> None:
+    """Though the one that had mapped it had no limit."""
+    container, size = alone.container, buffer.size
+    there, its = Container(child, container.handle), Group(child, joining.handle)
+    container.map(buffer, IOVA, size)
+    checked(joining.try_set_container(container))
+    checked(alone.group.try_unset_container())
+    if checked(container.try_check_extension(vfio.VFIO_UPDATE_VADDR)).ret != 1:
+        pytest.skip("no VFIO_UPDATE_VADDR: judge a kernel from 5.12 on")
+    container.unmapped(IOVA, size, iommu.VFIO_DMA_UNMAP_FLAG_VADDR)
+    child.do(o.Rlimit(MEMLOCK, size, size))
+    checked(there.try_map(buffer, IOVA, size, iommu.VFIO_DMA_MAP_FLAG_VADDR))
+    checked(alone.group.try_set_container(container))
+    checked(joining.try_unset_container())
+    expect.equal("bytes locked by the child", locked_bytes(child), 0)
+    child.do(o.Rlimit(MEMLOCK, size - 1, size))
+    expect.refused(its.try_set_container(there), promised(type1.VADDR_OWNER))
+    expect.equal("bytes locked when it was refused", locked_bytes(child), 0)
+    child.do(o.Rlimit(MEMLOCK, size, size))
+    expect.accepted(its.try_set_container(there))
+    expect.equal("bytes locked by the child", locked_bytes(child), size)
+    checked(joining.try_unset_container())
+    expect.equal("bytes unmapped", container.unmapped(IOVA, size), size)

@@ -433,6 +433,14 @@ START_UNWOUND = rule(
     Source(TYPE1, "vfio_dma_bitmap_alloc_all"),
 )
 
+BITMAPS_FREED = rule(
+    "mdev.bitmaps-freed",
+    "STOP gives back the memory of all bitmaps, and the end of a mapping that of its own.",
+    Strength.ENFORCED,
+    Source(TYPE1, "vfio_dma_bitmap_free_all"),
+    Source(TYPE1, "vfio_remove_dma"),
+)
+
 TOO_LARGE_TO_MAP = rule(
     "mdev.too-large-to-map",
     "While pages are logged, a mapping of more than 2^31 - 1 pages is EINVAL.",

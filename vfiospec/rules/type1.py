@@ -633,6 +633,16 @@ UNMAP_GONE_MEMORY = rule(
     Source(TYPE1, "vfio_lock_acct"),
 )
 
+NOTHING_KEPT = rule(
+    "type1.nothing-kept",
+    "What mappings and groups take of the kernel's memory is given back when they go.",
+    Strength.ENFORCED,
+    Source(TYPE1, "vfio_remove_dma"),
+    Source(TYPE1, "vfio_sync_unpin"),
+    _DETACH,
+    Source(TYPE1, "vfio_iommu_type1_release"),
+)
+
 INTERVALS = rule(
     "type1.intervals",
     "Any sequence of maps and unmaps does what a set of intervals would.",
