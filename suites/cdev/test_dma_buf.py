@@ -100,15 +100,15 @@ def test_one_of_two_slices_cannot(bound: Bound, bar: int, page: int, promised: P
 def test_while_memory_is_off_it_cannot(
     bound: Bound, bar: int, page: int, promised: Promised
 ) -> None:
-    """Made before it was turned off, or after; once it is on again both can; and once more."""
-    with dma_buf(bound, bar, (0, page)) as before:
+    """Made before it was turned off, or after; once it is on again all can; and once more."""
+    with dma_buf(bound, bar, (0, page)) as one, dma_buf(bound, bar, (0, page)) as two:
         for _ in range(2):
             decode_memory(bound.cdev, on=False)
             with dma_buf(bound, bar, (0, page)) as after:
-                for file in (before, after):
+                for file in (one, two, after):
                     expect.refused(map_file(bound, file, page), promised(rules.DMA_BUF_MEMORY_OFF))
                 decode_memory(bound.cdev)
-                for file in (before, after):
+                for file in (one, two, after):
                     expect.accepted(map_file(bound, file, page))
 
 
