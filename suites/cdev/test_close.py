@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from vfiospec import expect
+from vfiospec.abi import iommufd as objects
 from vfiospec.abi import pci as regs
 from vfiospec.abi import vfio
 from vfiospec.device.cdev import Bound, Cdev, cdev_path
@@ -159,16 +160,18 @@ def goes(port: Port, path: str) -> bool:
     return False
 
 
-@checks(rules.BIND_TAKEN_AWAY, rules.TAKEN_AWAY)
+@checks(rules.BIND_TAKEN_AWAY, rules.BIND_REFUSED, rules.TAKEN_AWAY)
 @devices("unplug")
 def test_a_file_that_is_not_bound_is_so_for_good(
     unbinder: Unbinder, cdev: Cdev, iommufd: Iommufd, path: str, port: Port, promised: Promised
 ) -> None:
-    """Once the device is being taken away."""
+    """Once the device is being taken away; the iommufd has no object of it."""
     unbinder.start()
     expect.equal("its file goes", goes(port, path), True)
+    option = objects.iommu_option(op=objects.IOMMU_OPTION_OP_SET, val64=1)
     for _ in range(2):
         expect.refused(cdev.try_bind(iommufd), promised(rules.BIND_TAKEN_AWAY))
+        expect.accepted(iommufd.try_call(objects.IOMMU_OPTION, option))  # EBUSY if it has objects
     expect.equal("gone while open", unbinder.done(A_MOMENT_MS), False)
     cdev.close()
     expect.equal("gone once closed", unbinder.done(AT_ONCE_MS), True)
