@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The own file of a device without an IOMMU, and where an iommufd says its memory is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -16,13 +16,17 @@ from vfiospec.device.iommufd import EVERYTHING, Iommufd
 from vfiospec.device.noiommu import physical, try_get_pa
 from vfiospec.device.pci import SYSFS
 from vfiospec.device.port import ForkedPort, Port
+from vfiospec.device.unbind import Unbinder
 from vfiospec.lab.bench import BenchDevice
+from vfiospec.lab.qemu import Vm
+from vfiospec.rules import cdev as cdev_rules
 from vfiospec.rules import noiommu as rules
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks, devices
 
 Promised = Callable[[Rule], int]
 IOVA = 0x40000000
+AT_ONCE_MS = 10_000
 pytestmark = devices("dma-stimulus")
 
 
@@ -57,6 +61,29 @@ def test_the_own_file_takes_a_capability(
     call = Call("open without CAP_SYS_RAWIO", own_file, b"", reply)
     expect.refused(call, promised(rules.CDEV_CAPABILITY))
     Cdev.at(port, own_file).close()
+
+
+@pytest.fixture
+def unbinder(machine: Vm, port: Port, spec: BenchDevice) -> Iterator[Unbinder]:
+    """Somebody who can take the device from vfio-pci; it is given back, if it was to be had."""
+    del machine
+    made = Unbinder(port, spec.bdf)
+    yield made
+    if made.done(AT_ONCE_MS):
+        made.give_back()
+
+
+@checks(rules.CDEV_CAPABILITY, cdev_rules.TAKEN_AWAY)
+def test_a_refused_open_holds_nothing(
+    own_file: str, unbinder: Unbinder, unprivileged: ForkedPort, promised: Promised
+) -> None:
+    """The driver lets go of the device afterwards."""
+    for _ in range(2):
+        reply = unprivileged.do(o.Open(unprivileged.handle(), own_file, 2))
+        call = Call("open without CAP_SYS_RAWIO", own_file, b"", reply)
+        expect.refused(call, promised(rules.CDEV_CAPABILITY))
+    unbinder.start()
+    expect.equal("gone from its driver", unbinder.done(AT_ONCE_MS), True)
 
 
 @checks(rules.BIND, rules.HW_INFO)
