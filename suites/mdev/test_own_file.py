@@ -27,13 +27,19 @@ PASID, TOKEN = abi.VFIO_DEVICE_ATTACH_PASID, abi.VFIO_DEVICE_BIND_FLAG_TOKEN
 
 
 @pytest.fixture(params=["mtty-1", "mdpy-vga", "mbochs-small"])
-def own_file(
+def path(
     request: pytest.FixtureRequest, make: Callable[[str], Mdev], port: Port, sysfs: PortSysfs
-) -> Iterator[Cdev]:
-    """The device's own file, not bound."""
-    path = cdev_path(port, make(request.param).folder)
-    if path is None or not sysfs.exists(path) or not sysfs.exists(IOMMUFD_PATH):
+) -> str:
+    """Where the device's own file is."""
+    found = cdev_path(port, make(request.param).folder)
+    if found is None or not sysfs.exists(found) or not sysfs.exists(IOMMUFD_PATH):
         pytest.skip("needs a kernel with CONFIG_VFIO_DEVICE_CDEV and CONFIG_IOMMUFD")
+    return found
+
+
+@pytest.fixture
+def own_file(path: str, port: Port) -> Iterator[Cdev]:
+    """The device's own file, not bound."""
     with OwnCdev.at(port, path) as opened:
         yield opened
 
@@ -65,6 +71,22 @@ def test_it_moves(bound: Bound, promised: Promised) -> None:
         expect.refused(iommufd.try_destroy(new), promised(rules.ATTACHED_BUSY))
     cdev.detach()
     expect.accepted(iommufd.try_destroy(spaces[-1]))
+
+
+@checks(rules.DETACH, rules.CLOSE, rules.ATTACHED_BUSY)
+def test_it_is_attached_anew(bound: Bound, path: str, promised: Promised) -> None:
+    """Once it was detached, and by its next user if its last one left it attached."""
+    cdev, iommufd, ioas = bound.cdev, bound.iommufd, bound.ioas
+    for _ in range(2):
+        cdev.attach(ioas)
+        cdev.detach()
+    cdev.attach(ioas)
+    cdev.close()
+    with Cdev.at(cdev.port, path) as again:
+        again.bind(iommufd)
+        again.attach(ioas)
+        expect.refused(iommufd.try_destroy(ioas), promised(rules.ATTACHED_BUSY))
+    expect.accepted(iommufd.try_destroy(ioas))
 
 
 @checks(rules.ATTACH_UNKNOWN, rules.REPLACE, rules.ATTACHED_BUSY)
