@@ -3,6 +3,7 @@
 
 import fcntl
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
@@ -13,8 +14,9 @@ from vfiospec.device.access import Attach
 from vfiospec.device.call import Call
 from vfiospec.device.device import Device
 from vfiospec.device.files import File, Memory
-from vfiospec.device.ops import Syscall
+from vfiospec.device.ops import Fork, Rlimit, Syscall, Wait
 from vfiospec.device.pci import PciDevice
+from vfiospec.device.port import ForkedPort
 from vfiospec.device.scratch import decode_memory
 from vfiospec.lab.bench import BenchDevice, PortSysfs
 from vfiospec.rules import feature_dmabuf as rules
@@ -27,6 +29,8 @@ GET = feature.VFIO_DEVICE_FEATURE_GET | feature.VFIO_DEVICE_FEATURE_DMA_BUF
 REQUEST = feature.vfio_device_feature_dma_buf
 HEAD = feature.FEATURE_MIN + REQUEST.sizeof()
 DRIVER = "/sys/bus/pci/drivers/vfio-pci"
+USERS = "/sys/module/vfio_pci_core/refcnt"
+RLIMIT_NOFILE = 7  # asm-generic/resource.h
 
 
 def request_of(
@@ -203,6 +207,33 @@ def test_memory_is_off(giver: Device, paged_bar: int, page: int) -> None:
     if file:
         expect.equal("size", size_of(file), page)
         file.close()
+
+
+@checks(rules.NO_NUMBER)
+@pytest.mark.usefixtures("machine")  # elsewhere others may use the module
+def test_no_file_left(
+    giver: Device, paged_bar: int, page: int, sysfs: PortSysfs, promised: Promised
+) -> None:
+    """Nor one that lingers; with the limit lifted it is made."""
+    if not sysfs.exists(USERS):
+        pytest.skip("vfio-pci-core is built in: needs a kernel with CONFIG_VFIO_PCI_CORE=m")
+    before, process = sysfs.read(USERS), giver.port.handle()
+    giver.port.do(Fork(process))  # the limit must not outlive the test in this process
+    theirs = Device(ForkedPort(giver.port, process), giver.handle)
+    try:
+        assert theirs.port.do(Rlimit(RLIMIT_NOFILE, 0, 4096)).ok
+        for _ in range(2):
+            call, _ = get(theirs, request_of(paged_bar, [(0, page)]))
+            expect.refused(call, promised(rules.NO_NUMBER))
+            expect.equal("users of the module", sysfs.read(USERS), before)
+        assert theirs.port.do(Rlimit(RLIMIT_NOFILE, 1024, 4096)).ok
+        call, file = get(theirs, request_of(paged_bar, [(0, page)]))
+        expect.holds(file is not None, "a file", str(call))
+        if file:
+            file.close()
+    finally:
+        giver.port.do(Wait(process, signal.SIGKILL))
+    expect.equal("users of the module", sysfs.read(USERS), before)
 
 
 @checks(rules.OUTLIVES)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The DMA_BUF feature: slices of a BAR as a dma-buf."""
 
-from errno import EFAULT, EINVAL, ENODEV, ENOMEM, ENOTTY, EOVERFLOW
+from errno import EFAULT, EINVAL, EMFILE, ENODEV, ENOMEM, ENOTTY, EOVERFLOW
 
 from vfiospec.rules.model import HEADER, Answer, Source, Strength, rule
 
@@ -133,4 +133,12 @@ OUTLIVES = rule(
     Source(_FILE, "vfio_pci_dma_buf_release"),
     Source(_FILE, "vfio_pci_dma_buf_cleanup"),
     _HEADER,
+)
+
+NO_NUMBER = rule(
+    "feature.dma-buf-no-number",
+    "Beyond RLIMIT_NOFILE no dma-buf is made: it fails with EMFILE, and holds no module.",
+    Strength.ENFORCED,
+    _FEATURE,
+    answer=EMFILE,
 )
