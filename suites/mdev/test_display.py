@@ -12,8 +12,12 @@ from vfiospec.abi import pci, vfio
 from vfiospec.device.call import UNTOUCHED, Call, checked
 from vfiospec.device.device import Device
 from vfiospec.device.files import File
+from vfiospec.device.iommufd import IOMMUFD_PATH, Iommufd
 from vfiospec.device.mdev import Mdev
 from vfiospec.device.ops import Syscall
+from vfiospec.lab.bench import PortSysfs
+from vfiospec.rules import cdev as cdev_rules
+from vfiospec.rules import feature_dmabuf
 from vfiospec.rules import mdev as rules
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks
@@ -26,6 +30,7 @@ MIN = PLANE.end_of("region_index")
 PROBE, DMABUF = vfio.VFIO_GFX_PLANE_TYPE_PROBE, vfio.VFIO_GFX_PLANE_TYPE_DMABUF
 REGION = vfio.VFIO_GFX_PLANE_TYPE_REGION
 BAR0 = vfio.VFIO_PCI_BAR0_REGION_INDEX
+IOVA = 0x100000
 OVERLAY, PRIMARY, CURSOR = 0, 1, 2  # include/uapi/drm, DRM_PLANE_TYPE_*
 XRGB8888 = int.from_bytes(b"XR24", "little")
 # mbochs: registers of the mode, from the start of its region of registers
@@ -161,6 +166,27 @@ def test_a_plane_in_a_dmabuf(bochs: Device, promised: Promised) -> None:
         expect.holds(checked(call).ret >= 0, "a file", str(call))
         end = bochs.port.do(Syscall("lseek", (file.fixup(), 0, os.SEEK_END)))
         expect.equal("bytes of the dma-buf", end.ret, 640 * 480 * 4)
+
+
+@checks(cdev_rules.DMA_BUF_FOREIGN)
+def test_its_dmabuf_is_no_bar(
+    bochs: Device, sysfs: PortSysfs, page: int, promised: Promised
+) -> None:
+    """Iommufd maps none of it, neither a page nor all."""
+    if promised(feature_dmabuf.PRESENT):
+        pytest.skip("dma-bufs were not for iommufd before 7.2")
+    if not sysfs.exists(IOMMUFD_PATH):
+        pytest.skip("needs a kernel with CONFIG_IOMMUFD")
+    show(bochs, 640, 480)
+    query(bochs, DMABUF)
+    plane = expect.accepted(query(bochs, DMABUF)).unpack(PLANE)
+    call, file = dmabuf(bochs, plane.dmabuf_id)
+    expect.holds(call.ok, "a dma-buf", str(call))
+    with file, Iommufd.create(bochs.port) as iommufd:
+        ioas = iommufd.alloc_ioas()
+        for size in (page, plane.size):
+            call = iommufd.try_map_file(ioas, file, IOVA, size)
+            expect.refused(call, promised(cdev_rules.DMA_BUF_FOREIGN))
 
 
 @checks(rules.GFX_ABSENT)

@@ -491,6 +491,14 @@ DMA_BUF_RANGES = rule(
     answer=EOPNOTSUPP,
 )
 
+DMA_BUF_FOREIGN = rule(
+    "cdev.dma-buf-foreign",
+    "A dma-buf that is not vfio-pci's cannot be mapped into an address space of iommufd.",
+    Strength.ENFORCED,
+    _DMA_BUF,
+    answer=EOPNOTSUPP,
+)
+
 CLOSE = rule(
     "cdev.close",
     "Closing the file, all duplicates and copies in other processes included, unbinds: the device "
