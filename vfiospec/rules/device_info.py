@@ -149,3 +149,11 @@ POLICY_SHOWN = rule(
     ),
     Source(PCI_CORE, "vfio_pci_core_debugfs_init"),
 )
+
+SHOWN_WHILE_BOUND = rule(
+    "device-info.shown-while-bound",
+    "debugfs has a folder of each device, by its name, until its driver lets go of it.",
+    Strength.ENFORCED,
+    Source("drivers/vfio/debugfs.c", "vfio_device_debugfs_init"),
+    Source("drivers/vfio/debugfs.c", "vfio_device_debugfs_exit"),
+)
