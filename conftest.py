@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The fixtures of the suites, in layers: the run, the device, the kernel's health."""
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -8,8 +9,9 @@ import pytest
 from vfiospec.device.access import Access, Attach
 from vfiospec.device.container import Container
 from vfiospec.device.device import Device
-from vfiospec.device.files import Memory
+from vfiospec.device.files import File, Memory
 from vfiospec.device.group import Assigned
+from vfiospec.device.ops import Drain, Fixup, FixupKind, Syscall
 from vfiospec.device.pci import PciDevice
 from vfiospec.device.port import Port
 from vfiospec.device.ways import Way
@@ -227,3 +229,12 @@ def memory(port: Port, page: int) -> Iterator[Memory]:
     """Two pages filled with 0xa5, between pages nobody may touch."""
     with Memory(port, 2 * page, fill=0xA5, guard=True) as made:
         yield made
+
+
+@pytest.fixture
+def log(port: Port) -> Iterator[Callable[[], str]]:
+    """What the kernel says from here on."""
+    with File.open(port, "/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC) as opened:
+        end = (Fixup(0, FixupKind.FD, opened.handle), 0, os.SEEK_END)
+        port.do(Syscall("lseek", end))
+        yield lambda: port.do(Drain(opened.handle)).bytes.decode(errors="replace")

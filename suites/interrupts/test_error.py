@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """PCI Express errors: made by the machine in the port above the device, handled by the kernel."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 
@@ -12,9 +11,8 @@ from vfiospec.abi import pci as regs
 from vfiospec.abi import vfio
 from vfiospec.device.access import Access, Attach
 from vfiospec.device.device import Device
-from vfiospec.device.files import EventFd, File
+from vfiospec.device.files import EventFd
 from vfiospec.device.interrupt import Interrupt, arrived
-from vfiospec.device.ops import Drain, Fixup, FixupKind, Syscall
 from vfiospec.device.pci import SYSFS, PciDevice
 from vfiospec.device.port import Port
 from vfiospec.lab.bench import BenchDevice, PortSysfs
@@ -53,15 +51,6 @@ def error(device: Device) -> Iterator[Interrupt]:
     made = Interrupt(device, vfio.VFIO_PCI_ERR_IRQ_INDEX)
     yield made
     made.try_off()
-
-
-@pytest.fixture
-def log(port: Port) -> Iterator[Callable[[], str]]:
-    """What the kernel says from here on."""
-    with File.open(port, "/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC) as opened:
-        end = (Fixup(0, FixupKind.FD, opened.handle), 0, os.SEEK_END)
-        port.do(Syscall("lseek", end))
-        yield lambda: port.do(Drain(opened.handle)).bytes.decode(errors="replace")
 
 
 @checks(rules.ERROR_SIGNALLED)

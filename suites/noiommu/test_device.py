@@ -8,14 +8,16 @@ from vfiospec.abi import vfio
 from vfiospec.device.device import Device
 from vfiospec.device.edu import BUFFER_SIZE, Edu
 from vfiospec.device.files import EventFd, Memory
-from vfiospec.device.noiommu import physical
+from vfiospec.device.noiommu import NoIommu, physical
 from vfiospec.device.pci import PciDevice
 from vfiospec.device.port import Port
+from vfiospec.lab.bench import BenchDevice
 from vfiospec.rules import noiommu as rules
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks, devices
 
 Promised = Callable[[Rule], int]
+OPENED = "vfio-noiommu device opened by user"
 LOCKED = 64  # bytes of a DMA
 
 
@@ -59,3 +61,14 @@ def test_dma_reaches_physical_memory(opened: Device, four_pages: Memory, page: i
     expect.equal("memory", four_pages.read(2 * page, LOCKED), pattern)
     expect.equal("memory behind", four_pages.read(2 * page + LOCKED, 16), b"\x5a" * 16)
     expect.holds(LOCKED < BUFFER_SIZE, "a transfer within its buffer", f"{LOCKED} bytes")
+
+
+@checks(rules.TOLD)
+@devices()
+def test_who_opens_it_is_told(own: NoIommu, spec: BenchDevice, log: Callable[[], str]) -> None:
+    """Of each fd, by the device's name."""
+    for _ in range(2):
+        log()
+        with own.group.get_device_fd(spec.bdf):
+            told = [line for line in log().splitlines() if OPENED in line]
+        expect.equal("lines", [spec.bdf in line for line in told], [True])

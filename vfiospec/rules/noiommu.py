@@ -277,3 +277,10 @@ PA_DEVICE = rule(
     Source("drivers/iommu/iommufd/io_pagetable.c", "iopt_get_phys"),
     answer=EOPNOTSUPP,
 )
+
+TOLD = rule(
+    "noiommu.open-told",
+    "The kernel log tells each time a device without an IOMMU is opened by its group, and by whom.",
+    Strength.ENFORCED,
+    Source(_GROUP, "vfio_device_open_file", quote="vfio-noiommu device opened by user"),
+)
