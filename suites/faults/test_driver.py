@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a call that failed could leave with the driver, and hold it up with later."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +14,7 @@ from vfiospec.device.device import Device
 from vfiospec.device.faults import FailingPort
 from vfiospec.device.files import File
 from vfiospec.device.group import Assigned
-from vfiospec.device.ops import Close, Pwrite, WriteFile
+from vfiospec.device.ops import Close, Open, Pwrite, WriteFile
 from vfiospec.device.pci import ROM, SYSFS, PciDevice
 from vfiospec.device.port import Port
 from vfiospec.device.sriov import set_numvfs
@@ -74,6 +75,24 @@ def test_dma_buf(
     finally:
         opened.close()
         own.close()
+    unbinder.start()
+    expect.equal("gone from its driver", unbinder.done(AT_ONCE_MS), True)
+
+
+@checks(rules.OPEN_CDEV)
+@devices("irq-stimulus", without=("grouped",))
+def test_own_file(sweep: Sweep, unbinder: Unbinder, cdev_name: str) -> None:
+    """Its open; what failed does not keep the device from being taken away."""
+    handles: list[int] = []
+
+    def attempt(port: Port) -> Call:
+        handle = port.handle()
+        reply = port.do(Open(handle, cdev_name, os.O_RDWR | os.O_CLOEXEC))
+        if reply.ok:
+            handles.append(handle)
+        return Call("open", cdev_name, b"", reply)
+
+    sweep(rules.OPEN_CDEV, attempt, lambda: sweep.port.do(Close(handles.pop())))
     unbinder.start()
     expect.equal("gone from its driver", unbinder.done(AT_ONCE_MS), True)
 

@@ -197,13 +197,6 @@ def test_ioas(sweep: Sweep, iommufd: Iommufd) -> None:
     sweep(rules.IOAS_ALLOC, attempt, lambda: checked(iommufd.try_destroy(made.pop())))
 
 
-@checks(rules.OPEN_CDEV)
-@devices("irq-stimulus", without=("grouped",))
-def test_own_file(sweep: Sweep, cdev_name: str) -> None:
-    """Its open, which does not touch the device yet."""
-    opens(sweep, rules.OPEN_CDEV, cdev_name)
-
-
 @checks(rules.BIND)
 @NO_PIN
 def test_bind(sweep: Sweep, cdev_name: str, iommufd: Iommufd) -> None:
