@@ -78,6 +78,14 @@ OPEN_CDEV = _fails(
     Source(_CDEV, "vfio_device_fops_cdev_open"),
 )
 
+CREATE_MDEV = _fails(
+    "create-mdev",
+    "A mediated device's making",
+    Source("drivers/vfio/vfio_main.c", "__vfio_register_dev"),
+    Source("drivers/vfio/vfio_main.c", "vfio_init_device"),
+    Source(_GROUP, "vfio_noiommu_group_alloc"),
+)
+
 OPEN_IOMMUFD = _fails(
     "open-iommufd",
     "An open of an iommufd",
