@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from vfiospec.abi import vfio_feature as abi
-from vfiospec.device import ops as o
 from vfiospec.device.call import Call
 from vfiospec.device.cdev import Bound, Cdev, OwnCdev, cdev_path
 from vfiospec.device.edu import Edu
-from vfiospec.device.files import File, Memory
+from vfiospec.device.files import ClosedOnce, File, Memory
 from vfiospec.device.iommufd import IOMMUFD_PATH, Iommufd
 from vfiospec.device.pci import SYSFS
 from vfiospec.device.port import Port
@@ -40,17 +39,8 @@ def path(own_file: str, interrupt_remapping: bool) -> str:  # noqa: FBT001 -- a 
     return own_file
 
 
-class OwnIommufd(Iommufd):
+class OwnIommufd(ClosedOnce, Iommufd):
     """One that a test may close before its end."""
-
-    _open = True
-
-    def close(self) -> o.Reply:
-        """close(2), once."""
-        if not self._open:
-            return o.Reply()
-        self._open = False
-        return super().close()
 
 
 @pytest.fixture

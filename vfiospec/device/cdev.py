@@ -8,7 +8,7 @@ from vfiospec.abi import vfio_feature as abi
 from vfiospec.device import ops as o
 from vfiospec.device.call import Call, checked
 from vfiospec.device.device import Device
-from vfiospec.device.files import File
+from vfiospec.device.files import ClosedOnce, File
 from vfiospec.device.iommufd import Iommufd
 from vfiospec.device.ops import Fixup
 from vfiospec.device.port import Port
@@ -93,17 +93,8 @@ class Cdev(Device):
         checked(self.try_detach())
 
 
-class OwnCdev(Cdev):
-    """A file that a test may close before its end."""
-
-    _open = True
-
-    def close(self) -> o.Reply:
-        """close(2), once."""
-        if not self._open:
-            return o.Reply()
-        self._open = False
-        return super().close()
+class OwnCdev(ClosedOnce, Cdev):
+    """A device's own file that a test may close before its end."""
 
 
 @dataclass(frozen=True)

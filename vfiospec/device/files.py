@@ -90,6 +90,19 @@ class File:
         self.close()
 
 
+class ClosedOnce(File):
+    """Mixed into a kind of file: one that a test may close before its end."""
+
+    _open = True
+
+    def close(self) -> Reply:
+        """close(2), once."""
+        if not self._open:
+            return Reply()
+        self._open = False
+        return super().close()
+
+
 class EventFd(File):
     """An eventfd that does not block."""
 
