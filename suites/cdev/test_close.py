@@ -28,6 +28,7 @@ from vfiospec.session.marks import checks, devices
 Promised = Callable[[Rule], int]
 MSI, REQ = vfio.VFIO_PCI_MSI_IRQ_INDEX, vfio.VFIO_PCI_REQ_IRQ_INDEX
 AT_ONCE_MS, A_MOMENT_MS = 10_000, 20
+A_WHILE = 0.02  # s, between two looks
 
 
 @pytest.fixture
@@ -157,6 +158,7 @@ def goes(port: Port, path: str) -> bool:
             Cdev.at(port, path).close()
         except OSError:
             return True
+        time.sleep(A_WHILE)
     return False
 
 

@@ -27,6 +27,7 @@ TOKEN = UUID("bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3")
 DRIVER = "/sys/bus/pci/drivers/vfio-pci"
 STUB = "/sys/bus/pci/drivers/pci-pf-stub"
 ENABLE = "/sys/module/vfio_pci/parameters/enable_sriov"
+A_WHILE = 0.02  # s, between two looks
 
 
 @checks(rules.UNUSED, rules.MALFORMED, rules.NO_SUCH_NAME)
@@ -90,6 +91,7 @@ def goes(sysfs: PortSysfs, path: str, seconds: float = 5.0) -> bool:
     while sysfs.exists(path):
         if time.monotonic() > end:
             return False
+        time.sleep(A_WHILE)
     return True
 
 

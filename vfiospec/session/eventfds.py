@@ -15,6 +15,7 @@ from vfiospec.device.files import EventFd, Memory
 from vfiospec.device.port import Port
 
 PATIENCE: Final = 5.0  # seconds until an eventfd that is let go of later must be gone
+PAUSE: Final = 0.02  # between two looks
 ANY_FREE: Final = 12  # eventfds that together have the lowest ids: more than a test lets go of
 
 
@@ -86,3 +87,4 @@ class Ids:
             if time.monotonic() > end:
                 return False
             del self._port.steps[steps:]
+            time.sleep(PAUSE)

@@ -284,6 +284,11 @@ class ProofPlugin(SuitePlugin):
             return CANNOT_JUDGE
         return made.exit_code()
 
+    def pytest_internalerror(self) -> None:
+        """No proof comes of what broke off, whatever it saw before."""
+        super().pytest_internalerror()
+        self.request.proof = None
+
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Put everything back."""

@@ -8,6 +8,7 @@ import pytest
 from vfiospec.cli.prove import chosen, of_each_chapter, prove, shares
 from vfiospec.lab import LabError
 from vfiospec.results.proof import Proof, RuleProof, WrongResult, merged
+from vfiospec.session.prove import ProofPlugin, Request
 from vfiospec.wrong.model import Change, Wrong, load
 
 
@@ -58,6 +59,21 @@ def test_each_guest_gets_about_as_many() -> None:
 def test_wrong_kernels_want_a_tree_and_nothing_else(given: dict[str, object]) -> None:
     with pytest.raises(LabError, match="--kernels is for the kernel of --tree"):
         prove(**given)  # type: ignore[arg-type]
+
+
+def test_no_proof_comes_of_what_broke_off() -> None:
+    """All that was tried until then may have been caught."""
+    plugin = object.__new__(ProofPlugin)
+    plugin.interrupted = plugin.problem = ""
+    plugin.request = Request(())
+    plugin.request.proof = Proof(
+        kernel="k", release="r", topology="t", started="", seconds=1.0, boots=1, tests=1, runs=1,
+        rules=(), wrongs=(WrongResult(id="x", kind="port", rule="a", what="", verdict="caught"),),
+    )  # fmt: skip
+    assert plugin.exit_code() == 0
+    plugin.pytest_internalerror()
+    assert plugin.exit_code() == 2
+    assert plugin.request.proof is None
 
 
 def test_parts_make_one_proof() -> None:

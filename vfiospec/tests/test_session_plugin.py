@@ -29,6 +29,16 @@ def test_a_run_of_skips_alone_judges_nothing(project: Project) -> None:
     assert project.run("suites").returncode == 2
 
 
+def test_a_mistake_of_ours_is_no_judgement(project: Project) -> None:
+    """However good what was seen before it."""
+    project.suite("made_up", FINE)
+    broken = 'def pytest_runtest_logreport(report):\n    raise RuntimeError("ours")\n'
+    (project.root / "suites/made_up/conftest.py").write_text(broken)
+    done = project.run("suites")
+    assert done.returncode == 2
+    assert "RuntimeError: ours" in done.stdout + done.stderr
+
+
 def test_reboots_are_counted(project: Project) -> None:
     """Without any left, what cannot be judged is an error that says so."""
     kill = 'def test_kills(port, n):\n    port.do(o.WriteFile("/die", b""))\n'

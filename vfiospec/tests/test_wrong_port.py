@@ -15,7 +15,7 @@ from vfiospec.abi import vfio_iommu as iommu
 from vfiospec.device import ops as o
 from vfiospec.device.files import EventFd, File, Memory
 from vfiospec.device.ops import AnyOp, Reply
-from vfiospec.device.port import ForkedPort, Port
+from vfiospec.device.port import ForkedPort, Port, PortError
 from vfiospec.device.ports import LocalPort, hello_of_this_process
 from vfiospec.rules import all_rules
 from vfiospec.wrong import model
@@ -174,6 +174,15 @@ def test_a_test_that_goes_on_and_on_is_ended(port: WrongPort) -> None:
         with pytest.raises(StuckError):
             port.run([o.Pread(event.handle, 8)] * 40_000)
         port.begin()
+
+
+def test_what_such_a_test_left_open_is_closed_all_the_same(port: WrongPort) -> None:
+    event = EventFd.create(port)
+    with pytest.raises(StuckError):
+        port.run([o.Pread(event.handle, 8)] * 40_000)
+    port.release()
+    with pytest.raises(PortError, match="not an open file"):
+        port.do(o.Pread(event.handle, 8))
 
 
 def test_calls_are_named_without_what_differs_between_machines() -> None:
