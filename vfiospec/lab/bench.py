@@ -22,6 +22,7 @@ from vfiospec.lab import initramfs, topology
 from vfiospec.lab.bind import Before, bind, bind_alone, group_of, restore
 from vfiospec.lab.cache import LabError
 from vfiospec.lab.gate import refusals
+from vfiospec.lab.interrupts import uninterrupted
 from vfiospec.lab.kernel import Kernel
 from vfiospec.lab.native import build_executor
 from vfiospec.lab.pages import share_page
@@ -263,8 +264,9 @@ class VmBench(Bench):
         self._say(f"booting {self.kernel.release} ({self._machine.accel})")
         plan = self.kernel.modules.plan(GUEST_MODULES)
         self._machine.initramfs.write_bytes(initramfs.build(build_executor(bits=self._bits), plan))
-        self._vm = Vm(self._machine, self._console)
-        self._state.add_process(self._vm.process.pid)
+        with uninterrupted():
+            self._vm = Vm(self._machine, self._console)
+            self._state.add_process(self._vm.process.pid)
         try:
             self.port = self._vm.wait()
             self._look(dict(self.kernel.config), began)
