@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from vfiospec import expect
-from vfiospec.device import ops as o
 from vfiospec.device.container import Container, locked_bytes
 from vfiospec.device.files import Memory
 from vfiospec.device.group import Assigned
@@ -15,19 +14,11 @@ from vfiospec.lab.bench import PortSysfs
 from vfiospec.rules import type1 as rules
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks
+from vfiospec.session.type1 import limit
 
 LIMIT = "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit"
-MEMLOCK = 8  # include/uapi/asm-generic/resource.h, RLIMIT_MEMLOCK
-NOBODY = 65534
 FEW = 5
 Promised = Callable[[Rule], int]
-
-
-def limit(child: ForkedPort, size: int, user: int | None = NOBODY) -> None:
-    """Let a process lock so many bytes, and take what would exempt it."""
-    expect.equal("setrlimit", child.do(o.Rlimit(MEMLOCK, size, size)).ret, 0)
-    if user is not None:
-        expect.equal("setresuid", child.do(o.Syscall("setresuid", (user,) * 3)).ret, 0)
 
 
 @checks(rules.MAP_MEMLOCK, rules.MAP_UNWOUND)

@@ -15,10 +15,9 @@ from vfiospec.device.port import ForkedPort, Port
 from vfiospec.rules import type1 as rules
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks
+from vfiospec.session.type1 import limit
 
 VADDR, NEW = iommu.VFIO_DMA_UNMAP_FLAG_VADDR, iommu.VFIO_DMA_MAP_FLAG_VADDR
-MEMLOCK = 8  # include/uapi/asm-generic/resource.h, RLIMIT_MEMLOCK
-NOBODY = 65534
 MAYMOVE, FIXED = 1, 2  # of mremap(2)
 Promised = Callable[[Rule], int]
 
@@ -64,8 +63,7 @@ def test_the_new_owners_limit_holds(
     child = fork()
     there = Container(child, two.handle)
     there.unmapped(base, 16 * page, VADDR)
-    child.do(o.Rlimit(MEMLOCK, 5 * page, 5 * page))
-    child.do(o.Syscall("setresuid", (NOBODY,) * 3))
+    limit(child, 5 * page)
     there.map(buffer, base, 4 * page, NEW)
     call = there.try_map(buffer, base + 6 * page, 3 * page, NEW)
     expect.refused(call, promised(rules.VADDR_OWNER))
@@ -89,7 +87,7 @@ def test_a_new_owner_who_may_lock_memory_has_no_limit(
     child = fork()
     there = Container(child, two.handle)
     there.unmapped(base, 16 * page, VADDR)
-    child.do(o.Rlimit(MEMLOCK, page, page))
+    limit(child, page, user=None)
     call = there.try_map(buffer, base, 4 * page, NEW)
     expect.accepted(call, promised(rules.MAP_MEMLOCK_CAPABLE))
     expect.equal("bytes locked by the child", locked_bytes(child), 4 * page)
@@ -108,8 +106,7 @@ def test_who_is_at_the_limit_may_move_what_is_locked_already(
     """A new address from the owner itself charges nobody anew."""
     child = fork()
     mine = Container(child, v2.handle)
-    child.do(o.Rlimit(MEMLOCK, 4 * page, 4 * page))
-    child.do(o.Syscall("setresuid", (NOBODY,) * 3))
+    limit(child, 4 * page)
     mine.map(buffer, base, 4 * page)
     for _ in range(2):
         expect.equal("bytes", mine.unmapped(base, 4 * page, VADDR), 4 * page)

@@ -8,20 +8,31 @@ from collections.abc import Iterator
 
 import pytest
 
+from vfiospec import expect
 from vfiospec.abi import vfio
+from vfiospec.device import ops as o
 from vfiospec.device.container import Container
 from vfiospec.device.group import Assigned
-from vfiospec.device.port import Port
+from vfiospec.device.port import ForkedPort, Port
 from vfiospec.lab.bench import BenchDevice, PortSysfs
 from vfiospec.session.run import Run
 
 ROOM = 1 << 30  # bytes of IOVA space a test may use
+MEMLOCK = 8  # include/uapi/asm-generic/resource.h, RLIMIT_MEMLOCK
+NOBODY = 65534
 
 
 def by_group(run: Run) -> list[BenchDevice]:
     """One device of each group; first the one that other chapters need least."""
     devices = sorted(run.devices, key=lambda d: "dma-stimulus" not in d.roles)
     return list({d.group: d for d in reversed(devices)}.values())[::-1]
+
+
+def limit(child: ForkedPort, size: int, user: int | None = NOBODY) -> None:
+    """Let a process lock so many bytes, and take what would exempt it."""
+    expect.equal("setrlimit", child.do(o.Rlimit(MEMLOCK, size, size)).ret, 0)
+    if user is not None:
+        expect.equal("setresuid", child.do(o.Syscall("setresuid", (user,) * 3)).ret, 0)
 
 
 def reserved(sysfs: PortSysfs, group: int) -> list[tuple[int, int]]:
