@@ -44,7 +44,7 @@ test-lab: setup ## what a stock kernel cannot show, on one that is built for it:
 	.venv/bin/vfiospec run --kernel "$$tree" --ways all --jobs '$(JOBS)' --suite dma --suite reset \
 	  --suite device_info --suite mmap --out '$(OUT)/ways'
 	echo '== wrong kernels'
-	.venv/bin/vfiospec prove --kernels --tree "$$tree" --out '$(OUT)/wrong-kernels'
+	.venv/bin/vfiospec prove --kernels --tree "$$tree" --jobs '$(JOBS)' --out '$(OUT)/wrong-kernels'
 	echo '== every wrong port'
 	.venv/bin/vfiospec prove --kernel debian --jobs '$(JOBS)' --out '$(OUT)/wrong-ports'
 

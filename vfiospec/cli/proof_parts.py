@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A proof in several guests at once: a process for each share of the chapters."""
+"""A proof in several guests at once: a process for each share of what is to be proven."""
 
 import subprocess
 import sys
@@ -13,14 +13,16 @@ from vfiospec.results.proof import PROOF_FILE, Proof, merged, read
 
 
 def in_parts(shares: Sequence[Sequence[str]], given: Sequence[str], folder: Path) -> Proof:
-    """Prove each share of chapters in a guest of its own. LabError for one that proved nothing."""
+    """Prove each share in a guest of its own, by the options that name it beside those `given`.
+
+    LabError for one that proved nothing.
+    """
     began = time.monotonic()
     folders = [folder / f"part-{n}" for n in range(1, len(shares) + 1)]
     processes = [
         subprocess.Popen(  # noqa: S603
             [
-                sys.executable, "-m", "vfiospec.cli", "prove", *given, "--out", str(where),
-                *(word for chapter in share for word in ("--chapter", chapter)),
+                sys.executable, "-m", "vfiospec.cli", "prove", *given, *share, "--out", str(where),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,  # the summary is that of the whole

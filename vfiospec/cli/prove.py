@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -124,7 +125,7 @@ def prove(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
         ),
     ] = None,
     jobs: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Guests at once, each with some chapters.")
+        int, typer.Option(min=1, metavar="N", help="Guests at once, each with its share.")
     ] = 1,
     *,
     kernels: Annotated[
@@ -165,25 +166,26 @@ def prove(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
         wrongs = of_each_chapter(wrongs)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = (out or ROOT / "reports" / f"prove-{stamp}").absolute()
-    if jobs > 1 and not (kernels or find or sample):
-        given = [
-            *_options("--kernel", kernel), "--ports", str(ports.absolute()),
-            "--topology", topology, "--deadline", str(deadline),
-        ]  # fmt: skip
-        given += _options("--wrong", *(w.id for w in wrongs) if wrong else ())
-        sys.exit(_end(in_parts(shares(wrongs, jobs), given, folder), folder))
     request = Request(wrongs, brief=sample, after=Finder(folder) if find else None)
-    broken = [w.rule for w in wrongs]
-    if tree is not None:
-        kernel = str(tree.absolute())
-        asked, build = _of_tree(tree, chapter or [], wrong or [])
-        request = Request((), kernels=asked, modules=build)
-        broken = [k.rule for k in asked]
     folders = [folder_of(c) for c in chapter or []]
     if (sample or wrong) and not find:
-        folders = sorted({folder_of(rule.partition(".")[0]) for rule in broken})
+        folders = sorted({folder_of(w.rule.partition(".")[0]) for w in wrongs})
     if folders and not find:  # a rule's tests may lie in another chapter's folder
         folders = sorted({*folders, *(w.test.partition(".")[0] for w in wrongs if w.test)})
+    given = ["--topology", topology, "--deadline", str(deadline)]
+    parts = [_options("--chapter", *chapters) for chapters in shares(wrongs, jobs)]
+    if tree is None:
+        given += [*_options("--kernel", kernel), "--ports", str(ports.absolute())]
+        given += _options("--wrong", *(w.id for w in wrongs) if wrong else ())
+    else:
+        kernel = str(tree.absolute())
+        given += ["--kernels", "--tree", kernel]
+        asked, build = _of_tree(tree, chapter or [], wrong or [])
+        parts = [_options("--wrong", *ids) for ids in shares_of_kernels(asked, jobs)]
+        request = Request((), kernels=asked, modules=build)
+        folders = []  # the plan takes the tests of their rules, wherever they lie
+    if len(parts) > 1 and not (find or sample):
+        sys.exit(_end(in_parts(parts, given, folder), folder))
     arguments = [
         *(str(ROOT / "suites" / f) for f in folders if f in chapters()),
         *([] if folders else [str(ROOT / "suites")]),
@@ -211,6 +213,13 @@ def shares(wrongs: tuple[Wrong, ...], jobs: int) -> list[list[str]]:
         share = min(parts, key=lambda s: sum(weights[c] for c in s))
         share.append(chapter)
     return [sorted(set(s)) for s in parts if s]
+
+
+def shares_of_kernels(kernels: tuple[WrongKernel, ...], jobs: int) -> list[list[str]]:
+    """Wrong kernels for each guest, as many to each; those of one chapter lie together."""
+    ids = [k.id for k in sorted(kernels, key=lambda k: folder_of(k.rule.partition(".")[0]))]
+    ends = [len(ids) * n // jobs for n in range(jobs + 1)]
+    return [ids[a:b] for a, b in pairwise(ends) if a < b]
 
 
 def _end(made: proof.Proof, folder: Path) -> int:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from vfiospec.cli.prove import chosen, of_each_chapter, prove, shares
+from vfiospec.cli.prove import chosen, of_each_chapter, prove, shares, shares_of_kernels
 from vfiospec.lab import LabError
 from vfiospec.results.proof import Proof, RuleProof, WrongResult, merged
 from vfiospec.session.prove import ProofPlugin, Request
+from vfiospec.wrong.edits import Edit
+from vfiospec.wrong.kernels import WrongKernel
 from vfiospec.wrong.model import Change, Wrong, load
 
 
@@ -49,6 +51,16 @@ def test_each_guest_gets_about_as_many() -> None:
     many = tuple(_wrong(str(n), "type1.map") for n in range(5)) + THREE
     assert shares(many, 2) == [["type1"], ["device_info", "set_irqs"]]
     assert shares(THREE[:1], 3) == [["type1"]]
+
+
+def test_wrong_kernels_are_shared_out_by_number_and_chapters_stay_together() -> None:
+    edit = Edit(file="f", function="g", old="a", new="b")
+    kernels = tuple(
+        WrongKernel(id=name, rule=rule, what="", edit=(edit,))
+        for name, rule in [("a", "type1.x"), ("b", "mmap.x"), ("c", "type1.y"), ("d", "mmap.y")]
+    )
+    assert shares_of_kernels(kernels, 2) == [["b", "d"], ["a", "c"]]
+    assert shares_of_kernels(kernels[:1], 3) == [["a"]]
 
 
 @pytest.mark.parametrize(
