@@ -15,11 +15,11 @@ from vfiospec.device.container import CONTAINER_PATH, Container
 from vfiospec.device.files import Mapping
 from vfiospec.device.group import Group
 from vfiospec.device.port import ForkedPort, Port
+from vfiospec.device.privileges import become
 from vfiospec.rules import container as rules
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks
 
-NOBODY = 65534
 STATES = pytest.mark.parametrize("model", [None, vfio.VFIO_TYPE1v2_IOMMU], ids="model-{}".format)
 
 
@@ -43,7 +43,7 @@ def test_any_user_may_open_one(port: Port, promised: Callable[[Rule], int]) -> N
     port.do(o.Fork(process))
     child = ForkedPort(port, process)
     try:
-        assert child.do(o.Syscall("setresuid", (NOBODY, NOBODY, NOBODY))).ok
+        become(child)
         container = Container.open(child, CONTAINER_PATH)
         expect.accepted(container.try_get_api_version(), promised(rules.API_VERSION))
         call = container.try_set_iommu(vfio.VFIO_TYPE1_IOMMU)

@@ -5,6 +5,7 @@ import fcntl
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from resource import RLIMIT_NOFILE
 
 import pytest
 
@@ -30,7 +31,6 @@ REQUEST = feature.vfio_device_feature_dma_buf
 HEAD = feature.FEATURE_MIN + REQUEST.sizeof()
 DRIVER = "/sys/bus/pci/drivers/vfio-pci"
 USERS = "/sys/module/vfio_pci_core/refcnt"
-RLIMIT_NOFILE = 7  # asm-generic/resource.h
 
 
 def request_of(

@@ -5,6 +5,7 @@ import fcntl
 import os
 import signal
 from collections.abc import Callable
+from resource import RLIMIT_NOFILE
 
 import pytest
 
@@ -23,7 +24,6 @@ from vfiospec.rules import group as rules
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks, devices
 
-RLIMIT_NOFILE = 7  # asm-generic/resource.h
 REQ = vfio.VFIO_PCI_REQ_IRQ_INDEX
 SIGNAL = vfio.VFIO_IRQ_SET_DATA_EVENTFD | vfio.VFIO_IRQ_SET_ACTION_TRIGGER
 LOOPBACK = vfio.VFIO_IRQ_SET_DATA_NONE | vfio.VFIO_IRQ_SET_ACTION_TRIGGER

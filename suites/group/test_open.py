@@ -15,12 +15,11 @@ from vfiospec.device.container import Container
 from vfiospec.device.files import EventFd
 from vfiospec.device.group import Group
 from vfiospec.device.port import ForkedPort, Port
+from vfiospec.device.privileges import become
 from vfiospec.lab.bench import BenchDevice, PortSysfs
 from vfiospec.rules import group as rules
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks
-
-NOBODY = 65534
 
 
 def opening(port: Port, number: int, flags: int = os.O_RDWR) -> Call:
@@ -107,7 +106,7 @@ def test_it_is_for_its_owner(port: Port, number: int, promised: Callable[[Rule],
     port.do(o.Fork(process))
     child = ForkedPort(port, process)
     try:
-        assert child.do(o.Syscall("setresuid", (NOBODY, NOBODY, NOBODY))).ok
+        become(child)
         expect.refused(opening(child, number), promised(rules.OPEN_UNPRIVILEGED))
     finally:
         port.do(o.Wait(process, signal.SIGKILL))
@@ -120,7 +119,7 @@ def test_whoever_has_it_may_use_it(group: Group, subject: BenchDevice, port: Por
     port.do(o.Fork(process))
     child = ForkedPort(port, process)
     try:
-        assert child.do(o.Syscall("setresuid", (NOBODY, NOBODY, NOBODY))).ok
+        become(child)
         theirs = Group(child, group.handle)
         container = Container.create(child)
         expect.accepted(theirs.try_set_container(container))

@@ -4,6 +4,7 @@
 import select
 import signal
 from collections.abc import Callable
+from resource import RLIMIT_NOFILE
 
 import pytest
 
@@ -21,7 +22,6 @@ from vfiospec.rules import group as rules
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks
 
-RLIMIT_NOFILE = 7  # asm-generic/resource.h
 VFIO = "vfio-pci"
 IOVA = 0x100000
 Rebind = Callable[[str, str | None], None]

@@ -4,6 +4,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from resource import RLIMIT_MEMLOCK
 
 import pytest
 
@@ -17,6 +18,7 @@ from vfiospec.device.edu import Edu
 from vfiospec.device.files import Memory
 from vfiospec.device.group import Assigned, Group
 from vfiospec.device.port import ForkedPort, Port
+from vfiospec.device.privileges import become
 from vfiospec.lab.bench import BenchDevice
 from vfiospec.rules import mdev as rules
 from vfiospec.rules import type1
@@ -30,8 +32,6 @@ SIZE = 64
 PAGES = 3
 MAYMOVE, FIXED = 1, 2  # of mremap(2)
 FREE = vfio.VFIO_GROUP_FLAGS_VIABLE
-MEMLOCK = 8  # include/uapi/asm-generic/resource.h, RLIMIT_MEMLOCK
-NOBODY = 65534
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ def child(port: Port, alone: Assigned, joining: Group) -> Iterator[ForkedPort]:
     process = port.handle()
     port.do(o.Fork(process))
     made = ForkedPort(port, process)
-    expect.equal("setresuid", made.do(o.Syscall("setresuid", (NOBODY,) * 3)).ret, 0)
+    become(made)
     yield made
     made.close()
 
@@ -236,15 +236,15 @@ def test_within_the_limit_of_its_new_owner(
     if checked(container.try_check_extension(vfio.VFIO_UPDATE_VADDR)).ret != 1:
         pytest.skip("no VFIO_UPDATE_VADDR: judge a kernel from 5.12 on")
     container.unmapped(IOVA, size, iommu.VFIO_DMA_UNMAP_FLAG_VADDR)
-    child.do(o.Rlimit(MEMLOCK, size, size))
+    child.do(o.Rlimit(RLIMIT_MEMLOCK, size, size))
     checked(there.try_map(buffer, IOVA, size, iommu.VFIO_DMA_MAP_FLAG_VADDR))
     checked(alone.group.try_set_container(container))
     checked(joining.try_unset_container())
     expect.equal("bytes locked by the child", locked_bytes(child), 0)
-    child.do(o.Rlimit(MEMLOCK, size - 1, size))
+    child.do(o.Rlimit(RLIMIT_MEMLOCK, size - 1, size))
     expect.refused(its.try_set_container(there), promised(type1.VADDR_OWNER))
     expect.equal("bytes locked when it was refused", locked_bytes(child), 0)
-    child.do(o.Rlimit(MEMLOCK, size, size))
+    child.do(o.Rlimit(RLIMIT_MEMLOCK, size, size))
     expect.accepted(its.try_set_container(there))
     expect.equal("bytes locked by the child", locked_bytes(child), size)
     checked(joining.try_unset_container())

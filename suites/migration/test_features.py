@@ -5,6 +5,7 @@ import fcntl
 import mmap
 from collections.abc import Callable, Iterator
 from itertools import product
+from resource import RLIMIT_NOFILE
 from typing import NamedTuple
 
 import pytest
@@ -24,7 +25,6 @@ Promised = Callable[[Rule], int]
 GET, SET = feature.VFIO_DEVICE_FEATURE_GET, feature.VFIO_DEVICE_FEATURE_SET
 PROBE = feature.VFIO_DEVICE_FEATURE_PROBE
 STATE = feature.VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE
-RLIMIT_NOFILE = 7
 FILES = 4096  # as many as the process that makes the calls may have again
 
 

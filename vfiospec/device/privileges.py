@@ -14,6 +14,7 @@ from vfiospec.device.port import ForkedPort, Port
 CAP_IPC_LOCK: Final = 14  # include/uapi/linux/capability.h
 CAP_SYS_RAWIO: Final = 17
 CAP_SYS_RESOURCE: Final = 24
+NOBODY: Final = 65534  # a user who owns nothing
 _VERSION_3: Final = 0x20080522
 _HEADER = Struct("<II")
 _SETS = Struct("<6I")  # effective, permitted, inheritable; then the upper halves of each
@@ -33,6 +34,11 @@ def without(port: Port, capability: int) -> Iterator[ForkedPort]:
         yield child
     finally:
         child.close()
+
+
+def become(port: Port, user: int = NOBODY) -> None:
+    """Have a process be another user, who has no capability, for good."""
+    _do(port, o.Syscall("setresuid", (user, user, user)))
 
 
 def _drop(port: Port, capability: int) -> None:

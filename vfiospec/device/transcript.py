@@ -16,6 +16,7 @@ from vfiospec.device import ops as o
 from vfiospec.device.call import errno_name
 from vfiospec.device.ops import AnyOp, Reply
 from vfiospec.device.port import Step
+from vfiospec.undecodable import UNDECODABLE
 
 _BY_PATH = (o.Open, o.ReadFile, o.WriteFile, o.ListDir, o.ReadLink)
 MAX_BYTES = 64  # bytes of a buffer shown in text; the line itself keeps all
@@ -172,7 +173,7 @@ def load(path: Path) -> tuple[Target, list[Step]]:
             else:
                 read = msgspec.json.decode(line, type=Line)
                 steps.append((read.op, read.reply))
-        except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        except UNDECODABLE as e:
             number = len(steps) + (1 if target is None else 2)
             raise TranscriptError(f"{path}, line {number}: {e}") from e
     if target is None:

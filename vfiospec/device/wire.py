@@ -12,6 +12,7 @@ from struct import Struct
 import msgspec
 
 from vfiospec.device.ops import MAX_FRAME, PROTOCOL, AnyOp, Hello, Reply
+from vfiospec.undecodable import UNDECODABLE
 
 _LENGTH = Struct("<I")
 _encode = msgspec.msgpack.Encoder().encode
@@ -20,8 +21,6 @@ _answers = msgspec.msgpack.Decoder(tuple[int, tuple[Reply, ...]])
 _hellos = msgspec.msgpack.Decoder(Hello)
 
 MAGIC = "vfiospec"
-# What decoding raises on bytes that are no message; text that is not UTF-8 has its own error.
-_BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class WireError(Exception):
@@ -67,7 +66,7 @@ def decode_request(payload: bytes) -> tuple[int, tuple[AnyOp, ...]]:
     """The number and operations of a request."""
     try:
         return _requests.decode(payload)
-    except _BROKEN as e:
+    except UNDECODABLE as e:
         raise WireError(f"not a request: {e}") from e
 
 
@@ -80,7 +79,7 @@ def decode_answer(payload: bytes) -> tuple[int, tuple[Reply, ...]]:
     """The number and replies of an answer."""
     try:
         return _answers.decode(payload)
-    except _BROKEN as e:
+    except UNDECODABLE as e:
         raise WireError(f"not an answer: {e}") from e
 
 
@@ -93,7 +92,7 @@ def decode_hello(payload: bytes) -> Hello:
     """Read the executor's first frame and check that it speaks this protocol."""
     try:
         hello = _hellos.decode(payload)
-    except _BROKEN as e:
+    except UNDECODABLE as e:
         raise WireError(f"not the greeting of an executor: {e}") from e
     if hello.magic != MAGIC or hello.protocol != PROTOCOL:
         raise WireError(

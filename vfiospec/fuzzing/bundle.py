@@ -21,6 +21,7 @@ from vfiospec.device.port import Step
 from vfiospec.device.transcript import Target
 from vfiospec.fuzzing.creproducer import reproducer
 from vfiospec.fuzzing.mail import Mail, mail
+from vfiospec.undecodable import UNDECODABLE
 
 INDEX = "index.json"
 RECORD = "crash.json"
@@ -105,7 +106,7 @@ def read(folder: Path) -> Entry | None:
     """The record of a crash's folder; None if there is none that can be read."""
     try:
         return msgspec.json.decode((folder / RECORD).read_bytes(), type=Entry)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, *UNDECODABLE):
         return None
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from vfiospec.device.ops import AnyOp
 from vfiospec.fuzzing.simpler import inner_lists, simpler, with_inner
+from vfiospec.undecodable import UNDECODABLE
 
 Crashes = Callable[[Sequence[AnyOp]], str | None]
 Ops = tuple[AnyOp, ...]
@@ -44,7 +45,7 @@ class Memory:
             for line in lines.splitlines():
                 try:
                     trial = msgspec.json.decode(line, type=Trial)
-                except (msgspec.DecodeError, UnicodeDecodeError):
+                except UNDECODABLE:
                     continue
                 self.known[trial.program] = trial.title
 

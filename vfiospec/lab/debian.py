@@ -17,6 +17,7 @@ import msgspec
 from vfiospec.lab.apt import TRUSTED_SECONDS, Apt
 from vfiospec.lab.cache import LabError, atomic_dir, cache_root, locked, make_dir
 from vfiospec.lab.sources import SUITES, machine_codename
+from vfiospec.undecodable import UNDECODABLE
 
 META_PACKAGE = "linux-image-amd64"
 SOURCE_META_PACKAGE = "linux-source"
@@ -289,7 +290,7 @@ def _fetch(apt: Apt, suite: str, packages: list[str], progress: Progress) -> _Re
 def _recall(answer: Path) -> _Record | None:
     try:
         record = msgspec.json.decode(answer.read_bytes(), type=_Record)
-    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+    except (FileNotFoundError, *UNDECODABLE):
         return None
     return record if record.path().is_dir() else None
 

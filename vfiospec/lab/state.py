@@ -15,6 +15,7 @@ import msgspec
 from vfiospec.lab.bind import Before, boot_id, restore
 from vfiospec.lab.cache import LabError
 from vfiospec.lab.sysfs import LocalSysfs, Sysfs
+from vfiospec.undecodable import UNDECODABLE
 
 END_TIMEOUT = 10_000  # milliseconds a killed QEMU gets to disappear
 STATE, START = 0, 19  # fields 3 and 22 of /proc/PID/stat, counted after the name
@@ -163,7 +164,7 @@ def _read_all() -> tuple[list[RunState], list[tuple[Path, str]]]:
             runs.append(RunState.load(path))
         except FileNotFoundError:
             continue  # its run has just finished
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (OSError, *UNDECODABLE) as error:
             broken.append((path, str(error)))
     return runs, broken
 

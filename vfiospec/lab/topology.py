@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from vfiospec.lab.cache import LabError
+from vfiospec.undecodable import UNDECODABLE
 
 FOLDER = Path(__file__).parent / "topologies"
 
@@ -126,7 +127,7 @@ def load(spec: str) -> Topology:
     data = path.read_bytes()
     try:
         topology = msgspec.toml.decode(data, type=Topology)
-    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+    except UNDECODABLE as e:
         raise LabError(f"{path}: {e}") from e
     digest = hashlib.sha256(data)
     if topology.like:

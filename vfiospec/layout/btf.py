@@ -16,6 +16,7 @@ from vfiospec.layout import LayoutError
 from vfiospec.layout.declared import declared_structs
 from vfiospec.layout.dwarf_types import Type
 from vfiospec.layout.model import BYTE, Enum, Kind, Layout, Member, Record
+from vfiospec.undecodable import UNDECODABLE
 
 _MAGIC: Final = {b"\x9f\xeb": "little", b"\xeb\x9f": "big"}
 _THROUGH: Final = {"CONST", "VOLATILE", "RESTRICT", "TYPE_TAG"}
@@ -111,7 +112,7 @@ def _dump(tool: str, flags: list[str], path: str) -> list[_Type]:
     done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603
     try:
         return msgspec.json.decode(done.stdout, type=_Dump).types
-    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+    except UNDECODABLE as e:
         said = (done.stderr or done.stdout).decode(errors="replace").strip() or "nothing"
         raise LayoutError(f"{path}: bpftool cannot read it: {said.splitlines()[-1]}") from e
 

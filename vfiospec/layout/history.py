@@ -12,6 +12,7 @@ import msgspec
 
 from vfiospec.layout import LayoutError
 from vfiospec.layout.model import Abi, Constant, Enum, Layout, Record, Text
+from vfiospec.undecodable import UNDECODABLE
 
 HISTORY: Final = Path("corpora/abi/history.json")  # in a checkout
 
@@ -96,7 +97,7 @@ def load(data: bytes) -> History:
     """Read it back. LayoutError if it is none."""
     try:
         history = msgspec.json.decode(data, type=History)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+    except UNDECODABLE as e:
         raise LayoutError(f"not a history of layouts: {e}") from e
     count = len(history.versions)
     groups = (

@@ -22,6 +22,7 @@ from vfiospec.results.model import (
     ResultsError,
     Start,
 )
+from vfiospec.undecodable import UNDECODABLE
 
 Verdict = Literal["PASS", "FAIL", "PARTIAL", "SKIP"]
 
@@ -184,7 +185,7 @@ def parse_run(data: bytes, name: str) -> Run:
     for number, line in enumerate([*lines, tail] if tail else lines, 1):
         try:
             collector.add(number, decoder.decode(line))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        except UNDECODABLE as exc:
             torn = number > len(lines)
             collector.problems.append(f"line {number}: {'cut off' if torn else 'corrupt'}: {exc}")
     if not collector.headers:

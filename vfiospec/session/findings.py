@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from vfiospec.rules.model import Answer, registered
+from vfiospec.undecodable import UNDECODABLE
 
 
 class FindingError(Exception):
@@ -117,7 +118,7 @@ def load(folder: Path) -> tuple[Finding, ...]:
     for path in sorted(folder.glob("*.toml")):
         try:
             read = msgspec.toml.decode(path.read_bytes(), type=_File)
-        except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        except UNDECODABLE as e:
             raise FindingError(f"{path}: {e}") from e
         for finding in read.finding:
             _check(path, finding, found)

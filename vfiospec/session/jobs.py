@@ -22,6 +22,7 @@ import msgspec
 import vfiospec
 from vfiospec.fuzzing.target import Target
 from vfiospec.lab import LabError
+from vfiospec.undecodable import UNDECODABLE
 
 ROOT: Final = Path(vfiospec.__file__).parent.parent
 DONE, BROKEN, LOST = 0, 2, 3  # how a job ends
@@ -69,7 +70,7 @@ def read_stats(folder: Path) -> Stats:
     """What a job said last; of one that has not spoken, that it is starting."""
     try:
         return msgspec.json.decode((folder / "stats.json").read_bytes(), type=Stats)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, *UNDECODABLE):
         return Stats()
 
 

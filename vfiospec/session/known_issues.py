@@ -19,6 +19,7 @@ import msgspec
 from vfiospec.results.model import Mode
 from vfiospec.rules.model import Answer
 from vfiospec.session.findings import FindingError, speaks_of
+from vfiospec.undecodable import UNDECODABLE
 
 DEFAULT = "known-issues.toml"
 _VERSION = re.compile(r"\d+\.\d+")
@@ -128,7 +129,7 @@ def load(path: Path) -> tuple[KnownIssue, ...]:
         read = msgspec.toml.decode(path.read_bytes())
     except OSError as e:
         raise FindingError(f"{path}: cannot be read: {e.strerror}") from e
-    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+    except UNDECODABLE as e:
         raise FindingError(f"{path}: no TOML: {e}") from e
     if unknown := sorted(read.keys() - {"issue"}):
         raise FindingError(f"{path}: unknown key {unknown[0]!r}; allowed are [[issue]] tables only")

@@ -8,6 +8,7 @@ import msgspec
 
 from vfiospec.lab.cache import cache_root, make_dir
 from vfiospec.results.proof import WrongResult
+from vfiospec.undecodable import UNDECODABLE
 
 _JUDGES = ("suites/**/*.py", "suites/**/*.toml", "vfiospec/**/*.py", "vfiospec/**/*.toml",
            "vfiospec/device/native/*", "conftest.py")  # fmt: skip
@@ -31,7 +32,7 @@ class Verdicts:
         """What a wrong kernel with these modules came to."""
         try:
             kept = msgspec.json.decode(self._path(kernel, modules).read_bytes(), type=WrongResult)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        except (OSError, *UNDECODABLE):
             return None
         return kept if kept.verdict == "caught" else None
 

@@ -5,6 +5,7 @@ A chapter imports those it uses into its conftest.py.
 """
 
 from collections.abc import Iterator
+from resource import RLIMIT_MEMLOCK
 
 import pytest
 
@@ -14,12 +15,11 @@ from vfiospec.device import ops as o
 from vfiospec.device.container import Container
 from vfiospec.device.group import Assigned
 from vfiospec.device.port import ForkedPort, Port
+from vfiospec.device.privileges import NOBODY, become
 from vfiospec.lab.bench import BenchDevice, PortSysfs
 from vfiospec.session.run import Run
 
 ROOM = 1 << 30  # bytes of IOVA space a test may use
-MEMLOCK = 8  # include/uapi/asm-generic/resource.h, RLIMIT_MEMLOCK
-NOBODY = 65534
 
 
 def by_group(run: Run) -> list[BenchDevice]:
@@ -30,9 +30,9 @@ def by_group(run: Run) -> list[BenchDevice]:
 
 def limit(child: ForkedPort, size: int, user: int | None = NOBODY) -> None:
     """Let a process lock so many bytes, and take what would exempt it."""
-    expect.equal("setrlimit", child.do(o.Rlimit(MEMLOCK, size, size)).ret, 0)
+    expect.equal("setrlimit", child.do(o.Rlimit(RLIMIT_MEMLOCK, size, size)).ret, 0)
     if user is not None:
-        expect.equal("setresuid", child.do(o.Syscall("setresuid", (user,) * 3)).ret, 0)
+        become(child, user)
 
 
 def reserved(sysfs: PortSysfs, group: int) -> list[tuple[int, int]]:

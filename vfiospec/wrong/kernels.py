@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from vfiospec.rules import all_rules
+from vfiospec.undecodable import UNDECODABLE
 from vfiospec.wrong.edits import Edit
 from vfiospec.wrong.model import WrongError
 
@@ -33,7 +34,7 @@ def load(folder: Path = KERNELS) -> tuple[WrongKernel, ...]:
     for path in sorted(folder.glob("*.toml")):
         try:
             read = msgspec.toml.decode(path.read_bytes(), type=_File)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as e:
+        except (OSError, *UNDECODABLE) as e:
             raise WrongError(f"{path}: {e}") from e
         for kernel in read.kernel:
             if kernel.id in found:

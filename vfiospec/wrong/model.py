@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from vfiospec.rules import all_rules
+from vfiospec.undecodable import UNDECODABLE
 
 PORTS: Final = Path(__file__).parent / "ports"
 
@@ -69,7 +70,7 @@ def load(folder: Path = PORTS) -> tuple[Wrong, ...]:
     for path in sorted(folder.glob("*.toml")):
         try:
             read = msgspec.toml.decode(path.read_bytes(), type=_File)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as e:
+        except (OSError, *UNDECODABLE) as e:
             raise WrongError(f"{path}: {e}") from e
         for wrong in read.wrong:
             _check(path, wrong, found, rules)

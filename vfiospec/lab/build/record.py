@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from vfiospec.lab.cache import LabError, cache_root
+from vfiospec.undecodable import UNDECODABLE
 
 RECORD = "vfiospec-build.json"
 LOG = "vfiospec-build.log"
@@ -41,7 +42,7 @@ def read(folder: Path) -> Record | None:
     """The record of a build folder; None if it has none that can be read."""
     try:
         return msgspec.json.decode((folder / RECORD).read_bytes(), type=Record)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, *UNDECODABLE):
         return None
 
 

@@ -19,6 +19,7 @@ from vfiospec.lab.hosted import hosted, output, python_command
 from vfiospec.lab.kernel import Kernel, resolve
 from vfiospec.lab.speed.guest import per_second
 from vfiospec.results.reader import read_run
+from vfiospec.undecodable import UNDECODABLE
 
 _DEVICE = "0000:00:14.0"  # the default topology's first
 _GUEST_DEADLINE = 180.0
@@ -60,7 +61,7 @@ def _inside(kernel: Kernel, folder: Path) -> dict[str, float]:
         text = output(vm, _GUEST_DEADLINE)
         try:
             return msgspec.json.decode(text, type=dict[str, float])
-        except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        except UNDECODABLE as e:
             raise LabError(f"the guest measured nothing:\n{vm.console_text()}") from e
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from vfiospec.results.model import ResultsError
+from vfiospec.undecodable import UNDECODABLE
 
 PROGRESS_FILE = "fuzz.jsonl"
 NOT_PUBLIC = "a crash that is not to be told before it is mended"
@@ -81,7 +82,7 @@ def _looks(path: Path, problems: list[str]) -> list[Look]:
     for number, line in enumerate(lines, 1):
         try:
             looks.append(decoder.decode(line))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNDECODABLE as error:
             problems.append(f"{path.name}, line {number}: {error}")
     return sorted(looks, key=lambda look: look.t)
 
@@ -91,7 +92,7 @@ def _functions(path: Path, problems: list[str]) -> list[Function]:
         return []
     try:
         found = msgspec.json.decode(path.read_bytes(), type=list[Function])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         problems.append(f"{path.name}: {error}")
         return []
     return sorted(found, key=lambda function: (function.file, function.name))
@@ -107,7 +108,7 @@ def _crash(folder: Path, problems: list[str]) -> Crash | None:
             crash = Crash(text.splitlines()[0] if text else "no title")
         else:
             return None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         problems.append(f"{folder.name}/{record.name}: {error}")
         return None
     if not crash.public:

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from vfiospec.results.model import ResultsError
+from vfiospec.undecodable import UNDECODABLE
 
 PROOF_FILE = "prove.json"
 
@@ -49,7 +50,7 @@ def read_proof(path: Path) -> dict[str, Proof]:
         read = msgspec.json.decode(path.read_bytes(), type=_File)
     except OSError as error:
         raise ResultsError(f"{path} cannot be read: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise ResultsError(f"{path} is no proof: {error}; `vfiospec prove` makes one") from error
     words = {wrong.id: f"{wrong.id}: {wrong.what}" for wrong in read.wrongs if wrong.what}
     named = {rule.id: rule for rule in read.rules} if isinstance(read.rules, list) else read.rules
