@@ -9,7 +9,7 @@ from vfiospec import expect
 from vfiospec.abi import iommufd as abi
 from vfiospec.device.call import Call
 from vfiospec.device.files import Memory
-from vfiospec.device.iommufd import EVERYTHING, WRITE_READ_FIXED, Iommufd
+from vfiospec.device.iommufd import ANYWHERE, EVERYTHING, WRITE_READ_FIXED, Iommufd
 from vfiospec.device.port import Port
 from vfiospec.device.privileges import CAP_SYS_RESOURCE, without
 from vfiospec.rules import iommufd as rules
@@ -18,7 +18,6 @@ from vfiospec.session.marks import checks
 
 Promised = Callable[[Rule], int]
 IOVA, TOP = 0x100000, (1 << 64) - 1
-ANYWHERE = WRITE_READ_FIXED & ~abi.IOMMU_IOAS_MAP_FIXED_IOVA
 HUGE, LIMIT = abi.IOMMU_OPTION_HUGE_PAGES, abi.IOMMU_OPTION_RLIMIT_MODE
 GET, SET = abi.IOMMU_OPTION_OP_GET, abi.IOMMU_OPTION_OP_SET
 PROT_READ, PROT_BOTH = 1, 3
@@ -46,14 +45,6 @@ def ranges(iommufd: Iommufd, ioas: int, memory: Memory, room: int) -> Call:
     at = abi.iommu_ioas_iova_ranges.offset_of("allowed_iovas")
     argument = abi.iommu_ioas_iova_ranges(ioas_id=ioas, num_iovas=room)
     return iommufd.try_call(abi.IOMMU_IOAS_IOVA_RANGES, argument, fixups=(memory.fixup(at),))
-
-
-def allow(iommufd: Iommufd, ioas: int, memory: Memory, *spans: tuple[int, int]) -> Call:
-    """IOMMU_IOAS_ALLOW_IOVAS."""
-    memory.write(0, b"".join(abi.iommu_iova_range(*span).pack() for span in spans))
-    at = abi.iommu_ioas_allow_iovas.offset_of("allowed_iovas")
-    argument = abi.iommu_ioas_allow_iovas(ioas_id=ioas, num_iovas=len(spans))
-    return iommufd.try_call(abi.IOMMU_IOAS_ALLOW_IOVAS, argument, fixups=(memory.fixup(at),))
 
 
 @checks(rules.ALLOC, rules.NO_OBJECT, rules.RESERVED, rules.ADDRESS)
@@ -113,7 +104,7 @@ def test_allowed_addresses(iommufd: Iommufd, memory: Memory, page: int, promised
     """The kernel chooses among them until there are no more."""
     ioas = iommufd.alloc_ioas()
     spans = ((IOVA, IOVA + page - 1), (2 * IOVA, 2 * IOVA + page - 1))
-    expect.accepted(allow(iommufd, ioas, memory, *spans))
+    expect.accepted(iommufd.try_allow(ioas, memory, *spans))
     found = set()
     for _ in spans:
         call = expect.accepted(iommufd.try_map_ioas(ioas, memory, 0, page, ANYWHERE))
@@ -135,8 +126,8 @@ def test_wrong_ranges(
 ) -> None:
     """Refused; what was allowed before still is."""
     ioas = iommufd.alloc_ioas()
-    expect.refused(allow(iommufd, ioas, memory, *spans), promised(rules.ALLOW_WRONG))
-    expect.accepted(allow(iommufd, ioas, memory, (0, 9), (10, 20)))
+    expect.refused(iommufd.try_allow(ioas, memory, *spans), promised(rules.ALLOW_WRONG))
+    expect.accepted(iommufd.try_allow(ioas, memory, (0, 9), (10, 20)))
 
 
 @checks(rules.MAP, rules.MAP_OVERLAP, rules.MAP_WRAP, rules.MAP_ACCESS, rules.RESERVED)

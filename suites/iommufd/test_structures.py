@@ -50,6 +50,13 @@ SHAPES = {
         abi.IOMMU_VFIO_IOAS, abi.iommu_vfio_ioas(op=abi.IOMMU_VFIO_IOAS_SET), "__reserved"
     ),
     "hwpt-alloc": Shape(hwpt.IOMMU_HWPT_ALLOC, hwpt.iommu_hwpt_alloc(), "__reserved"),
+    "set-dirty-tracking": Shape(
+        hwpt.IOMMU_HWPT_SET_DIRTY_TRACKING, hwpt.iommu_hwpt_set_dirty_tracking(), "__reserved"
+    ),
+    "get-dirty-bitmap": Shape(
+        hwpt.IOMMU_HWPT_GET_DIRTY_BITMAP, hwpt.iommu_hwpt_get_dirty_bitmap(), "data"
+    ),
+    "invalidate": Shape(hwpt.IOMMU_HWPT_INVALIDATE, hwpt.iommu_hwpt_invalidate(), "__reserved"),
     "get-hw-info": Shape(hwpt.IOMMU_GET_HW_INFO, hwpt.iommu_hw_info(), "__reserved"),
 }
 NAMES = pytest.mark.parametrize("name", SHAPES)
@@ -73,6 +80,23 @@ def test_each_size(iommufd: Iommufd, name: str, promised: Promised) -> None:
         expect.refused(call, promised(rules.TRAILING))
         call = iommufd.try_call(shape.request, shape.argument, size=whole + place, more=more)
         expect.refused(call, none)
+
+
+@checks(rules.NO_OBJECT, rules.INVALIDATE_KIND)
+def test_an_object_of_another_kind(iommufd: Iommufd, promised: Promised) -> None:
+    """An address space where a page table or a device is asked for; it can still be destroyed."""
+    ioas = iommufd.alloc_ioas()
+    calls: tuple[tuple[int, AbiStruct], ...] = (
+        (hwpt.IOMMU_GET_HW_INFO, hwpt.iommu_hw_info(dev_id=ioas)),
+        (hwpt.IOMMU_HWPT_ALLOC, hwpt.iommu_hwpt_alloc(dev_id=ioas, pt_id=ioas)),
+        (hwpt.IOMMU_HWPT_SET_DIRTY_TRACKING, hwpt.iommu_hwpt_set_dirty_tracking(hwpt_id=ioas)),
+        (hwpt.IOMMU_HWPT_GET_DIRTY_BITMAP, hwpt.iommu_hwpt_get_dirty_bitmap(hwpt_id=ioas)),
+    )
+    for request, argument in calls:
+        expect.refused(iommufd.try_call(request, argument), promised(rules.NO_OBJECT))
+    call = iommufd.try_call(hwpt.IOMMU_HWPT_INVALIDATE, hwpt.iommu_hwpt_invalidate(hwpt_id=ioas))
+    expect.refused(call, promised(rules.INVALIDATE_KIND))
+    expect.accepted(iommufd.try_destroy(ioas))
 
 
 @checks(rules.ALLOC, rules.SHORT, rules.LONG, rules.TRAILING)

@@ -14,6 +14,7 @@ from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks
 
 Promised = Callable[[Rule], int]
+MANY = 32
 GET, SET, CLEAR = abi.IOMMU_VFIO_IOAS_GET, abi.IOMMU_VFIO_IOAS_SET, abi.IOMMU_VFIO_IOAS_CLEAR
 
 
@@ -48,6 +49,9 @@ def test_it_is_destroyed(iommufd: Iommufd, promised: Promised) -> None:
     expect.accepted(iommufd.try_destroy(other))
     expect.equal("address space", standing(iommufd), ioas)
     expect.accepted(iommufd.try_destroy(ioas))
+    expect.refused(iommufd.try_vfio_ioas(GET), promised(rules.IOAS_NONE))
+    for _ in range(MANY):  # one of which has the memory of the one that is gone
+        iommufd.alloc_ioas()
     expect.refused(iommufd.try_vfio_ioas(GET), promised(rules.IOAS_NONE))
 
 

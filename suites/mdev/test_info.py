@@ -156,9 +156,12 @@ def test_the_edid_region(make: Make, opened: Opened, name: str, most: tuple[int,
         region.write(member.offset, 4, 1)
         kept = 1 if member.name in {"edid_size", "link_state"} else before
         expect.equal(member.name, region.read(member.offset, 4), kept)
-    blob = bytes(range(128))
+    blob = bytes(n % 251 for n in range(size))
     expect.accepted(region.try_write(start, blob), len(blob))
-    expect.equal("blob", region.try_read(start, len(blob)).data.hex(), blob.hex())
+    expect.equal("blob", region.try_read(start, size).data.hex(), blob.hex())
+    last = start + size - 4
+    region.write(last, 4, 0x12345678)
+    expect.equal("its last word", region.read(last, 4), 0x12345678)
 
 
 @checks(rules.CDEV)

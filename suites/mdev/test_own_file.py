@@ -9,13 +9,15 @@ import pytest
 
 from vfiospec import expect
 from vfiospec.abi import vfio_feature as abi
+from vfiospec.device.apart import AddressSpace
 from vfiospec.device.cdev import Bound, Cdev, OwnCdev, cdev_path
 from vfiospec.device.files import Memory
-from vfiospec.device.iommufd import IOMMUFD_PATH, Iommufd
+from vfiospec.device.iommufd import EVERYTHING, IOMMUFD_PATH, Iommufd
 from vfiospec.device.mdev import Mdev
 from vfiospec.device.port import Port
 from vfiospec.lab.bench import PortSysfs
 from vfiospec.rules import cdev as rules
+from vfiospec.rules import cdev_ranges as ranges
 from vfiospec.rules import iommufd as objects
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks
@@ -23,6 +25,7 @@ from vfiospec.session.marks import checks
 Promised = Callable[[Rule], int]
 ATTACH, DETACH = abi.vfio_device_attach_iommufd_pt, abi.vfio_device_detach_iommufd_pt
 BIND = abi.vfio_device_bind_iommufd
+IOVA = 0x100000
 PASID, TOKEN = abi.VFIO_DEVICE_ATTACH_PASID, abi.VFIO_DEVICE_BIND_FLAG_TOKEN
 
 
@@ -87,6 +90,37 @@ def test_it_is_attached_anew(bound: Bound, path: str, promised: Promised) -> Non
         again.attach(ioas)
         expect.refused(iommufd.try_destroy(ioas), promised(rules.ATTACHED_BUSY))
     expect.accepted(iommufd.try_destroy(ioas))
+
+
+@checks(ranges.ALIGNED, ranges.LEFT)
+def test_it_asks_for_whole_pages(bound: Bound, page: int) -> None:
+    """While it is attached; any of them may be mapped."""
+    spaces = [AddressSpace(bound.iommufd, n) for n in (bound.ioas, bound.iommufd.alloc_ioas())]
+    for here, there in (spaces, reversed(spaces)):
+        bound.cdev.attach(here.ioas)
+        expect.equal("alignment", (here.page_size(), there.page_size()), (page, 1))
+        for space in spaces:
+            expect.equal("ranges", space.iova_ranges(), [(0, EVERYTHING)])
+    bound.cdev.detach()
+    expect.equal("alignment without it", [space.page_size() for space in spaces], [1, 1])
+
+
+@checks(ranges.IN_USE)
+@pytest.mark.parametrize("aligned", ["iova", "length", "address"])
+def test_it_does_not_fit(
+    bound: Bound, memory: Memory, page: int, aligned: str, promised: Promised
+) -> None:
+    """Where a part of a page is mapped, until it no longer is."""
+    space, part = AddressSpace(bound.iommufd, bound.ioas), page // 8
+    iova, size, at = {
+        "iova": (IOVA + part, page, 0), "length": (IOVA, part, 0), "address": (IOVA, page, part),
+    }[aligned]  # fmt: skip
+    space.map(memory.at(at), iova, size)
+    for _ in range(2):
+        expect.refused(bound.cdev.try_attach(bound.ioas), promised(ranges.IN_USE))
+        expect.equal("alignment", space.page_size(), 1)
+    expect.equal("bytes unmapped", space.unmapped(iova, size), size)
+    bound.cdev.attach(bound.ioas)
 
 
 @checks(rules.ATTACH_UNKNOWN, rules.REPLACE, rules.ATTACHED_BUSY)

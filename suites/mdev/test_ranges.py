@@ -18,7 +18,7 @@ from vfiospec.rules import mdev as rules
 from vfiospec.rules import type1
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks, devices
-from vfiospec.session.type1 import reserved
+from vfiospec.session.ranges import reserved
 
 Promised = Callable[[Rule], int]
 IOVA = 1 << 32

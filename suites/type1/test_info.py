@@ -16,7 +16,7 @@ from vfiospec.lab.bench import PortSysfs
 from vfiospec.rules import type1 as rules
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks
-from vfiospec.session.type1 import reserved
+from vfiospec.session.ranges import between, reserved
 
 HEAD = iommu.vfio_iommu_type1_info.sizeof()
 VERSION = 1
@@ -157,16 +157,6 @@ def test_the_migration_capability(
     expect.equal("flags", cap.flags, 0)
     expect.equal("pgsize_bitmap", cap.pgsize_bitmap, page)
     expect.equal("max_dirty_bitmap_size", cap.max_dirty_bitmap_size, promised(rules.INFO_MIGRATION))
-
-
-def between(regions: list[tuple[int, int]], end: int) -> list[tuple[int, int]]:
-    """What is left of 0 to `end` without the regions."""
-    left, start = [], 0
-    for low, high in regions:
-        if start < low <= end:
-            left.append((start, low - 1))
-        start = max(start, high + 1)
-    return [*left, (start, end)] if start <= end else left
 
 
 @checks(rules.INFO_RANGES)

@@ -13,9 +13,8 @@ from vfiospec.device.ops import Fixup, FixupKind, ReadFile, Ref
 from vfiospec.device.port import Port
 
 IOMMUFD_PATH = "/dev/iommu"
-WRITE_READ_FIXED = (
-    abi.IOMMU_IOAS_MAP_FIXED_IOVA | abi.IOMMU_IOAS_MAP_WRITEABLE | abi.IOMMU_IOAS_MAP_READABLE
-)
+ANYWHERE = abi.IOMMU_IOAS_MAP_WRITEABLE | abi.IOMMU_IOAS_MAP_READABLE
+WRITE_READ_FIXED = ANYWHERE | abi.IOMMU_IOAS_MAP_FIXED_IOVA
 EVERYTHING = (1 << 64) - 1  # as the length of an unmap
 T = TypeVar("T", bound=AbiStruct)
 
@@ -109,6 +108,14 @@ class Iommufd(Container):
         """IOMMU_IOAS_UNMAP; the answer's `length` is what was unmapped."""
         argument = abi.iommu_ioas_unmap(ioas_id=ioas, iova=iova, length=length)
         return self.try_call(abi.IOMMU_IOAS_UNMAP, argument)
+
+    def try_allow(self, ioas: int, memory: Memory, *spans: tuple[int, int]) -> Call:
+        """IOMMU_IOAS_ALLOW_IOVAS of ranges, each by its first and last address, from memory."""
+        memory.write(0, b"".join(abi.iommu_iova_range(*span).pack() for span in spans))
+        struct = abi.iommu_ioas_allow_iovas
+        fixups = (memory.fixup(struct.offset_of("allowed_iovas")),)
+        argument = struct(ioas_id=ioas, num_iovas=len(spans))
+        return self.try_call(abi.IOMMU_IOAS_ALLOW_IOVAS, argument, fixups=fixups)
 
     def try_vfio_ioas(self, op: int, ioas: int = 0) -> Call:
         """IOMMU_VFIO_IOAS: which address space stands for the container's."""

@@ -113,6 +113,14 @@ NO_OBJECT = rule(
     answer=ENOENT,
 )
 
+INVALIDATE_KIND = rule(
+    "iommufd.invalidate-kind",
+    "IOMMU_HWPT_INVALIDATE of an object that is no nested page table is refused.",
+    Strength.ENFORCED,
+    Source("drivers/iommu/iommufd/hw_pagetable.c", "iommufd_hwpt_invalidate"),
+    answer=EINVAL,
+)
+
 # Address spaces
 
 ALLOC = rule(

@@ -16,7 +16,7 @@ from vfiospec.device.container import Container
 from vfiospec.device.group import Assigned
 from vfiospec.device.port import ForkedPort, Port
 from vfiospec.device.privileges import NOBODY, become
-from vfiospec.lab.bench import BenchDevice, PortSysfs
+from vfiospec.lab.bench import BenchDevice
 from vfiospec.session.run import Run
 
 ROOM = 1 << 30  # bytes of IOVA space a test may use
@@ -33,13 +33,6 @@ def limit(child: ForkedPort, size: int, user: int | None = NOBODY) -> None:
     expect.equal("setrlimit", child.do(o.Rlimit(RLIMIT_MEMLOCK, size, size)).ret, 0)
     if user is not None:
         become(child, user)
-
-
-def reserved(sysfs: PortSysfs, group: int) -> list[tuple[int, int]]:
-    """The reserved regions of a group that are not relaxable, in order."""
-    text = sysfs.read(f"/sys/kernel/iommu_groups/{group}/reserved_regions")
-    lines = [line.split() for line in text.splitlines()]
-    return sorted((int(a, 16), int(b, 16)) for a, b, kind in lines if kind != "direct-relaxable")
 
 
 @pytest.fixture
