@@ -45,6 +45,8 @@ test-lab: setup ## what a stock kernel cannot show, on one that is built for it:
 	  --suite device_info --suite mmap --out '$(OUT)/ways'
 	echo '== wrong kernels'
 	.venv/bin/vfiospec prove --kernels --tree "$$tree" --jobs '$(JOBS)' --out '$(OUT)/wrong-kernels'
+	.venv/bin/vfiospec prove --kernels --tree "$$tree" --topology no-iommu --chapter noiommu \
+	  --out '$(OUT)/wrong-kernels-no-iommu'
 	echo '== every wrong port'
 	.venv/bin/vfiospec prove --kernel debian --jobs '$(JOBS)' --out '$(OUT)/wrong-ports'
 

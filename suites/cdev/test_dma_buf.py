@@ -10,6 +10,7 @@ from vfiospec.abi import pci as regs
 from vfiospec.abi import vfio_feature as feature
 from vfiospec.device.call import Call
 from vfiospec.device.cdev import Bound, Cdev
+from vfiospec.device.dmabuf import is_known, request_of, try_get
 from vfiospec.device.edu import Edu
 from vfiospec.device.files import EventFd, File, Memory
 from vfiospec.device.observe import runtime_status, suspends
@@ -22,9 +23,6 @@ from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks, devices
 
 Promised = Callable[[Rule], int]
-DMA_BUF = feature.VFIO_DEVICE_FEATURE_DMA_BUF
-PROBE, GET = feature.VFIO_DEVICE_FEATURE_PROBE, feature.VFIO_DEVICE_FEATURE_GET
-CLOEXEC_READ_WRITE = 0o2000002  # O_RDWR | O_CLOEXEC
 SET = feature.VFIO_DEVICE_FEATURE_SET
 ENTRY = feature.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY | SET
 WITH_WAKEUP = feature.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP | SET
@@ -36,7 +34,7 @@ UNLIKELY = 0x5AA5C33C
 @pytest.fixture
 def bar(bound: Bound, pci: PciDevice, page: int) -> int:
     """A memory BAR that can be a dma-buf; memory decoding is on until the device is closed."""
-    if not bound.cdev.try_feature(DMA_BUF | PROBE).ok:
+    if not is_known(bound.cdev):
         pytest.skip("the kernel has no DMA_BUF: needs 7.2 or newer with CONFIG_VFIO_PCI_DMABUF")
     found = [i for i, b in enumerate(pci.bars[:ROM]) if b.is_memory and b.size >= page]
     if not found:
@@ -54,13 +52,10 @@ def event(port: Port) -> Iterator[EventFd]:
 
 def dma_buf(bound: Bound, bar: int, *slices: tuple[int, int]) -> File:
     """Slices of a BAR, each with its offset and length, as a dma-buf."""
-    request = feature.vfio_device_feature_dma_buf(bar, CLOEXEC_READ_WRITE, 0, len(slices)).pack()
-    request += b"".join(feature.vfio_region_dma_range(*s).pack() for s in slices)
-    head = feature.vfio_device_feature(feature.FEATURE_MIN + len(request), DMA_BUF | GET)
-    handle = bound.cdev.port.handle()
-    call = bound.cdev.try_ioctl(feature.VFIO_DEVICE_FEATURE, head.pack() + request, out=handle)
-    expect.holds(call.ok, "a dma-buf", str(call))
-    return File(bound.cdev.port, handle)
+    call, file = try_get(bound.cdev, request_of(bar, slices))
+    if file is None:
+        raise expect.Mismatch("a dma-buf", str(call))
+    return file
 
 
 def keep_file(bound: Bound, file: File, size: int, start: int = 0) -> Call:

@@ -8,7 +8,7 @@ import pytest
 
 from vfiospec import expect
 from vfiospec.abi import pci as regs
-from vfiospec.abi import vfio_feature as feature
+from vfiospec.device import dmabuf
 from vfiospec.device.call import Call
 from vfiospec.device.device import Device
 from vfiospec.device.faults import FailingPort
@@ -26,9 +26,6 @@ from vfiospec.session.marks import checks, devices
 from vfiospec.session.run import Run
 from vfiospec.session.sweep import Sweep
 
-GET = feature.VFIO_DEVICE_FEATURE_GET
-DMA_BUF = feature.VFIO_DEVICE_FEATURE_DMA_BUF
-CLOEXEC_READ_WRITE = 0o2000002  # O_RDWR | O_CLOEXEC
 AT_ONCE_MS = 10_000
 ENABLE = "/sys/module/vfio_pci/parameters/enable_sriov"
 # The first allocation is for what is written, the second for the VF; a failure of one that fills
@@ -53,23 +50,18 @@ def test_dma_buf(
 ) -> None:
     """A slice of a BAR as a file; what failed does not keep the device from being taken away."""
     bar = next(i for i, b in enumerate(pci.bars[:ROM]) if b.is_memory and b.size >= page)
-    request = feature.vfio_device_feature_dma_buf(bar, CLOEXEC_READ_WRITE, 0, 1).pack()
-    request += feature.vfio_region_dma_range(0, page).pack()
-    head = feature.vfio_device_feature(feature.FEATURE_MIN + len(request), DMA_BUF | GET).pack()
+    request = dmabuf.request_of(bar, [(0, page)])
     handles: list[int] = []
     own = Assigned(sweep.port, closed)
     opened = own.open(spec.bdf)
 
     def attempt(port: Port) -> Call:
-        handle = port.handle()
-        device = Device(port, opened.handle)
-        call = device.try_ioctl(feature.VFIO_DEVICE_FEATURE, head + request, out=handle)
-        if call.ok:
-            handles.append(handle)
+        call, file = dmabuf.try_get(Device(port, opened.handle), request)
+        handles.extend([file.handle] if file else [])
         return call
 
     try:
-        if not opened.try_feature(DMA_BUF | feature.VFIO_DEVICE_FEATURE_PROBE).ok:
+        if not dmabuf.is_known(opened):
             pytest.skip("needs 7.2 or newer with CONFIG_VFIO_PCI_DMABUF")
         sweep(rules.FEATURE, attempt, lambda: sweep.port.do(Close(handles.pop())))
     finally:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from vfiospec.abi import vfio_feature as feature
+from vfiospec.device import dmabuf
 from vfiospec.device.device import Device
 from vfiospec.device.files import EventFd, Memory
 from vfiospec.device.pci import SYSFS, PciDevice
@@ -43,8 +44,7 @@ def dmabuf_built(run: Run, promised: Callable[[Rule], int]) -> bool | None:
 def has_dmabuf(device: Device, dmabuf_built: bool | None) -> bool:  # noqa: FBT001 -- a fixture
     """Whether the kernel is to have DMA_BUF; asked by a probe where its build is not known."""
     if dmabuf_built is None:
-        probe = feature.VFIO_DEVICE_FEATURE_DMA_BUF | feature.VFIO_DEVICE_FEATURE_PROBE
-        return device.try_feature(probe).ok
+        return dmabuf.is_known(device)
     return dmabuf_built
 
 

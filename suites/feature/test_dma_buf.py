@@ -4,7 +4,7 @@
 import fcntl
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from resource import RLIMIT_NOFILE
 
 import pytest
@@ -12,8 +12,8 @@ import pytest
 from vfiospec import expect
 from vfiospec.abi import vfio_feature as feature
 from vfiospec.device.access import Attach
-from vfiospec.device.call import Call
 from vfiospec.device.device import Device
+from vfiospec.device.dmabuf import HEAD, request_of, try_get
 from vfiospec.device.files import File, Memory
 from vfiospec.device.ops import Fork, Rlimit, Syscall, Wait
 from vfiospec.device.pci import PciDevice
@@ -25,35 +25,8 @@ from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks, devices
 
 Promised = Callable[[Rule], int]
-Slices = Sequence[tuple[int, int]]
-GET = feature.VFIO_DEVICE_FEATURE_GET | feature.VFIO_DEVICE_FEATURE_DMA_BUF
-REQUEST = feature.vfio_device_feature_dma_buf
-HEAD = feature.FEATURE_MIN + REQUEST.sizeof()
 DRIVER = "/sys/bus/pci/drivers/vfio-pci"
 USERS = "/sys/module/vfio_pci_core/refcnt"
-
-
-def request_of(
-    region: int,
-    slices: Slices,
-    *,
-    flags: int = 0,
-    open_flags: int = os.O_RDWR | os.O_CLOEXEC,
-    many: int | None = None,
-) -> bytes:
-    """The buffer of a DMA_BUF request."""
-    ranges = b"".join(feature.vfio_region_dma_range(*s).pack() for s in slices)
-    number = len(slices) if many is None else many
-    data = REQUEST(region, open_flags, flags, number).pack() + ranges
-    return feature.vfio_device_feature(feature.FEATURE_MIN + len(data), GET).pack() + data
-
-
-def get(device: Device, request: bytes) -> tuple[Call, File | None]:
-    """Make the request; the file is None if there is none."""
-    handle = device.port.handle()
-    what = f"DMA_BUF, {request[feature.FEATURE_MIN :].hex(' ')[:120]}"
-    call = device.try_ioctl(feature.VFIO_DEVICE_FEATURE, request, what=what, out=handle)
-    return call, File(device.port, handle) if call.ok else None
 
 
 def size_of(file: File) -> int:
@@ -81,7 +54,7 @@ def test_its_size(giver: Device, pci: PciDevice, paged_bar: int, page: int) -> N
         [(0, size)], [(last, page)], [(0, page)], [(0, page), (last, page)],
         [(last, page), (0, page), (last, page)],
     ):  # fmt: skip
-        call, file = get(giver, request_of(paged_bar, slices))
+        call, file = try_get(giver, request_of(paged_bar, slices))
         expect.holds(file is not None, "a file", str(call))
         if file:
             with file:
@@ -96,7 +69,7 @@ def test_open_flags(giver: Device, paged_bar: int, page: int) -> None:
         (os.O_RDWR, 0), (os.O_RDWR | os.O_CLOEXEC, fcntl.FD_CLOEXEC), (os.O_RDONLY, 0),
         (os.O_WRONLY, 0), (0xFFFFFFFF, fcntl.FD_CLOEXEC),
     ):  # fmt: skip
-        call, file = get(giver, request_of(paged_bar, [(0, page)], open_flags=flags))
+        call, file = try_get(giver, request_of(paged_bar, [(0, page)], open_flags=flags))
         expect.holds(file is not None, "a file", str(call))
         if file:
             with file:
@@ -111,7 +84,7 @@ def test_open_flags(giver: Device, paged_bar: int, page: int) -> None:
 def test_any_flag(giver: Device, paged_bar: int, page: int, promised: Promised) -> None:
     """Each bit."""
     for bit in range(32):
-        call, _ = get(giver, request_of(paged_bar, [(0, page)], flags=1 << bit))
+        call, _ = try_get(giver, request_of(paged_bar, [(0, page)], flags=1 << bit))
         expect.refused(call, promised(rules.FLAGS))
 
 
@@ -119,9 +92,9 @@ def test_any_flag(giver: Device, paged_bar: int, page: int, promised: Promised) 
 def test_how_many(giver: Device, paged_bar: int, page: int, promised: Promised) -> None:
     """None, also for a region that is not there; and more than there can be."""
     for region in (paged_bar, 9):
-        call, _ = get(giver, request_of(region, [], many=0))
+        call, _ = try_get(giver, request_of(region, [], many=0))
         expect.refused(call, promised(rules.NO_RANGE))
-    call, _ = get(giver, request_of(paged_bar, [(0, page)], many=0xFFFFFFFF))
+    call, _ = try_get(giver, request_of(paged_bar, [(0, page)], many=0xFFFFFFFF))
     expect.refused(call, promised(rules.TOO_MANY))
 
 
@@ -130,7 +103,7 @@ def test_regions(giver: Device, pci: PciDevice, page: int, promised: Promised) -
     """ROM, configuration space, what is none, and BARs that are not there."""
     absent = [i for i, bar in enumerate(pci.bars[:6]) if not bar.size]
     for region in (*absent, 6, 7, 8, 9, 0x80000000, 0xFFFFFFFF):
-        call, _ = get(giver, request_of(region, [(0, page)]))
+        call, _ = try_get(giver, request_of(region, [(0, page)]))
         expect.refused(call, promised(rules.REGION))
 
 
@@ -139,7 +112,7 @@ def test_regions(giver: Device, pci: PciDevice, page: int, promised: Promised) -
 def test_io_ports(giver: Device, pci: PciDevice, page: int, promised: Promised) -> None:
     """They are no memory."""
     for region in (i for i, bar in enumerate(pci.bars[:6]) if bar.is_io):
-        call, _ = get(giver, request_of(region, [(0, page)]))
+        call, _ = try_get(giver, request_of(region, [(0, page)]))
         expect.refused(call, promised(rules.IO_BAR))
 
 
@@ -148,7 +121,7 @@ def test_pages(giver: Device, paged_bar: int, page: int, promised: Promised) -> 
     """Offset and length, of the first slice or the second."""
     for wrong in ((0, 0), (0, page - 1), (0, page + 1), (1, page), (page // 2, page), (0, 8)):
         for slices in ([wrong], [(0, page), wrong]):
-            call, _ = get(giver, request_of(paged_bar, slices))
+            call, _ = try_get(giver, request_of(paged_bar, slices))
             expect.refused(call, promised(rules.ALIGNED))
 
 
@@ -160,10 +133,10 @@ def test_beyond_the_end(giver: Device, pci: PciDevice, page: int, promised: Prom
             continue
         pages = bar.size // page * page
         for wrong in ((pages, page), (0, pages + page), (pages + page, page), (1 << 40, page)):
-            call, _ = get(giver, request_of(region, [wrong]))
+            call, _ = try_get(giver, request_of(region, [wrong]))
             expect.refused(call, promised(rules.RANGE))
             if pages:
-                call, _ = get(giver, request_of(region, [(0, page), wrong]))
+                call, _ = try_get(giver, request_of(region, [(0, page), wrong]))
                 expect.refused(call, promised(rules.RANGE))
 
 
@@ -176,12 +149,12 @@ def test_overflow(giver: Device, pci: PciDevice, page: int, promised: Promised) 
     start = pci.bars[region].start
     end = 1 << 64
     for wrong in ((end - page, page), (end - start, page), (end - start - page, 2 * page)):
-        call, _ = get(giver, request_of(region, [wrong]))
+        call, _ = try_get(giver, request_of(region, [wrong]))
         expect.refused(call, promised(rules.OVERFLOW))
     half = 1 << 63
-    call, _ = get(giver, request_of(region, [(0, half), (0, half)]))
+    call, _ = try_get(giver, request_of(region, [(0, half), (0, half)]))
     expect.refused(call, promised(rules.TOTAL))
-    call, _ = get(giver, request_of(region, [(0, half)]))
+    call, _ = try_get(giver, request_of(region, [(0, half)]))
     expect.refused(call, promised(rules.TOTAL))
 
 
@@ -201,7 +174,7 @@ def test_a_bad_address(
 def test_memory_is_off(giver: Device, paged_bar: int, page: int) -> None:
     """It is made all the same."""
     decode_memory(giver, on=False)
-    call, file = get(giver, request_of(paged_bar, [(0, page)]))
+    call, file = try_get(giver, request_of(paged_bar, [(0, page)]))
     expect.holds(file is not None, "a file", str(call))
     decode_memory(giver)
     if file:
@@ -223,11 +196,11 @@ def test_no_file_left(
     try:
         assert theirs.port.do(Rlimit(RLIMIT_NOFILE, 0, 4096)).ok
         for _ in range(2):
-            call, _ = get(theirs, request_of(paged_bar, [(0, page)]))
+            call, _ = try_get(theirs, request_of(paged_bar, [(0, page)]))
             expect.refused(call, promised(rules.NO_NUMBER))
             expect.equal("users of the module", sysfs.read(USERS), before)
         assert theirs.port.do(Rlimit(RLIMIT_NOFILE, 1024, 4096)).ok
-        call, file = get(theirs, request_of(paged_bar, [(0, page)]))
+        call, file = try_get(theirs, request_of(paged_bar, [(0, page)]))
         expect.holds(file is not None, "a file", str(call))
         if file:
             file.close()
@@ -252,7 +225,7 @@ def test_either_closed_first(
         pytest.skip("needs a kernel known to be built with CONFIG_VFIO_PCI_DMABUF")
     group = attach()
     device = group.open(spec.bdf)
-    call, file = get(device, request_of(0, [(0, page)]))
+    call, file = try_get(device, request_of(0, [(0, page)]))
     expect.holds(file is not None, "a file", str(call))
     if file and first == "file":
         file.close()

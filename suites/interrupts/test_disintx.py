@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from vfiospec import expect
+from vfiospec.abi import pci
 from vfiospec.device.edu import Edu
 from vfiospec.device.files import EventFd
 from vfiospec.device.interrupt import Interrupt, arrived
@@ -26,6 +27,27 @@ def test_while_set_nothing_comes(
     edu.raise_interrupt()
     expect.equal("signals", event.count(), 0)
     edu.hold_back(disable=False)
+    expect.equal("signals once cleared", arrived(event), 1)
+
+
+@checks(rules.DISINTX_HOLDS)
+@pytest.mark.parametrize(
+    ("at", "width"), [(1, 1), (0, 2), (0, 4)], ids=["upper-byte", "register", "and-status"]
+)
+def test_written_in_any_width(
+    edu: Edu, intx: Interrupt, event: EventFd, held_back: Callable[[], bool], at: int, width: int
+) -> None:
+    """The upper byte alone, the register, and the status behind it too."""
+    intx.signal(event)
+    command = edu.device.read_config(pci.PCI_COMMAND, 2) & ~pci.PCI_COMMAND_INTX_DISABLE
+    for disable in (pci.PCI_COMMAND_INTX_DISABLE, 0, pci.PCI_COMMAND_INTX_DISABLE):
+        value = (command | disable) >> 8 * at
+        edu.device.write_config(pci.PCI_COMMAND + at, width, value)
+        expect.equal("user's bit", edu.is_held_back(), bool(disable))
+        expect.equal("device held back", held_back(), bool(disable))
+    edu.raise_interrupt()
+    expect.equal("signals", event.count(), 0)
+    edu.device.write_config(pci.PCI_COMMAND + at, width, command >> 8 * at)
     expect.equal("signals once cleared", arrived(event), 1)
 
 

@@ -173,6 +173,7 @@ def prove(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
     if folders and not find:  # a rule's tests may lie in another chapter's folder
         folders = sorted({*folders, *(w.test.partition(".")[0] for w in wrongs if w.test)})
     given = ["--topology", topology, "--deadline", str(deadline)]
+    more = _options("--kernel", kernel)
     parts = [_options("--chapter", *chapters) for chapters in shares(wrongs, jobs)]
     if tree is None:
         given += [*_options("--kernel", kernel), "--ports", str(ports.absolute())]
@@ -184,6 +185,7 @@ def prove(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
         parts = [_options("--wrong", *ids) for ids in shares_of_kernels(asked, jobs)]
         request = Request((), kernels=asked, modules=build)
         folders = []  # the plan takes the tests of their rules, wherever they lie
+        more = ["--kernel", kernel, "--dangerous"]  # a guest is booted for each of them anyway
     if len(parts) > 1 and not (find or sample):
         sys.exit(_end(in_parts(parts, given, folder), folder))
     arguments = [
@@ -192,7 +194,7 @@ def prove(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
         "--topology", topology, "--deadline", str(deadline), "--out", str(folder),
         "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"),
         "-p", "no:terminal", "-p", "no:cacheprovider", "--timeout", "0",
-        *(["--kernel", kernel] if kernel else []),
+        *more,
     ]  # fmt: skip
     signal.signal(signal.SIGTERM, _interrupt)
     with LiveProgress() as progress:

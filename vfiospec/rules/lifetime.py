@@ -38,6 +38,17 @@ PROCESS_END = rule(
     Source("drivers/vfio/vfio_iommu_type1.c", "vfio_iommu_type1_release"),
 )
 
+NOTHING_KEPT = rule(
+    "lifetime.nothing-kept",
+    "What a device's opening and its calls take of the kernel's memory is given back as they end: "
+    "interrupts, ioeventfds, mappings, dma-bufs and low power.",
+    Strength.ENFORCED,
+    _DISABLE,
+    Source("drivers/vfio/pci/vfio_pci_config.c", "vfio_config_free"),
+    Source("drivers/vfio/pci/vfio_pci_intrs.c", "vfio_msi_disable"),
+    Source("drivers/vfio/virqfd.c", "virqfd_shutdown"),
+)
+
 MODULE_IN_USE = rule(
     "lifetime.module-in-use",
     "The driver of an open device is in use, so that it cannot be unloaded, and is not afterwards.",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which tests a proof runs: of each test function a few, and on each wrong kernel those it touches.
+"""Which tests a proof runs: of each test function a few, and on each wrong port those it touches.
 
 A wrong port changes nothing for a test that never makes the call it is about, so which calls a
 test makes on the untouched kernel decides on what it is tried.
@@ -124,7 +124,11 @@ def for_kernels(kernels: Sequence[WrongKernel], items: Sequence[pytest.Item]) ->
     for kernel in kernels:
         folder = kernel.rule.partition(".")[0].replace("-", "_")
         own = _spread([i for i in items if _is_of(i, kernel.rule)])
-        others = [i for i in items if i.path.parent.name == folder and i not in own]
+        others = [
+            i
+            for i in items
+            if i.path.parent.name == folder and not is_dangerous(i) and i not in own
+        ]
         step = max(len(others) // OTHERS, 1)
         plan[kernel.id] = (own[:OWN_OF_KERNEL], others[::step][:OTHERS])
     return plan

@@ -73,6 +73,7 @@ class ProofPlugin(SuitePlugin):
         self.of_kernels: dict[str, Tests] = {}
         self.verdicts = Verdicts(config.rootpath, options.topology)
         self.passed: list[pytest.Item] = []
+        self.explained: list[pytest.Item] = []  # failed untouched, as is known of the kernel
         self.baseline: dict[str, Judged] = {}
         self._said = 0.0
 
@@ -82,14 +83,23 @@ class ProofPlugin(SuitePlugin):
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Keep a few instances of each test function."""
         super().pytest_collection_modifyitems(items)
-        hinted = {w.test for w in self.request.wrongs if w.test}
-        items[:] = sampled([i for i in items if in_suites(i)], hinted)
-        if self.request.brief:
-            items[:] = needed(items, self.request.wrongs)
+        items[:] = [i for i in items if in_suites(i)]
         if self.request.kernels:
             self.of_kernels = for_kernels(self.request.kernels, items)
             wanted = {i.nodeid for own, others in self.of_kernels.values() for i in own + others}
             items[:] = [i for i in items if i.nodeid in wanted]
+            return
+        items[:] = sampled(items, {w.test for w in self.request.wrongs if w.test})
+        if self.request.brief:
+            items[:] = needed(items, self.request.wrongs)
+
+    @property
+    def steady(self) -> set[pytest.Item]:
+        """The tests that say of a wrong kernel what is not said of the untouched one.
+
+        A deviation that is known of the one does not explain what another does.
+        """
+        return {*self.passed, *self.explained}
 
     # -- the run
 
@@ -141,6 +151,8 @@ class ProofPlugin(SuitePlugin):
             self.baseline[judged.id] = judged
             if judged.outcome == "passed":
                 self.passed.append(item)
+            elif judged.outcome == "xfailed" and not judged.lost:
+                self.explained.append(item)
         self._end_results()
         self.run.freshen()
 
@@ -195,9 +207,8 @@ class ProofPlugin(SuitePlugin):
         """Boot one wrong kernel and try it on the tests of its rule."""
         if self.request.modules is None:
             raise LabError("no tree to build wrong kernels against")
-        own, others = self.of_kernels[kernel.id]
-        own = [i for i in own if i in self.passed]
-        others = [i for i in others if i in self.passed]
+        steady, plan = self.steady, self.of_kernels[kernel.id]
+        own, others = ([i for i in those if i in steady] for those in plan)
         if not own:
             return msgspec.structs.replace(
                 self.tried(kernel.id, kernel.rule, kernel.what, own, others), kind="kernel"

@@ -22,6 +22,15 @@ def small_caches(names: Sequence[str]) -> list[str]:
     return [n for n in names if n.startswith("kmalloc-") and n.rpartition("-")[2] in sizes]
 
 
+def caches_of_calls(names: Sequence[str]) -> list[str]:
+    """Of these caches, all that kmalloc takes from, and that of open files."""
+    return [n for n in names if n.startswith("kmalloc-") or n == "filp"]
+
+
+def _listed(port: Port) -> list[str]:
+    return [n.decode() for n in port.do(o.ListDir(SLAB)).bytes.split(b"\0")]
+
+
 @dataclass(frozen=True)
 class Slabs:
     """Some caches of a machine's."""
@@ -32,8 +41,12 @@ class Slabs:
     @classmethod
     def small(cls, port: Port) -> "Slabs":
         """What structures of the drivers are taken from; skips where SLUB does not tell."""
-        listed = port.do(o.ListDir(SLAB)).bytes.split(b"\0")
-        return cls.of(port, small_caches([n.decode() for n in listed]))
+        return cls.of(port, small_caches(_listed(port)))
+
+    @classmethod
+    def of_calls(cls, port: Port) -> "Slabs":
+        """What a call may take, files it holds too; skips where SLUB does not tell."""
+        return cls.of(port, caches_of_calls(_listed(port)))
 
     @classmethod
     def of(cls, port: Port, caches: Sequence[str]) -> "Slabs":

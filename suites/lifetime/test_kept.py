@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+"""The kernel's memory that a device and its calls take: what is left of it once they end."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from vfiospec import expect
+from vfiospec.abi import vfio
+from vfiospec.abi import vfio_feature as feature
+from vfiospec.device import dmabuf
+from vfiospec.device.cdev import Cdev, cdev_path
+from vfiospec.device.device import Device
+from vfiospec.device.files import EventFd
+from vfiospec.device.group import Assigned
+from vfiospec.device.info import snapshot
+from vfiospec.device.iommufd import IOMMUFD_PATH, Iommufd
+from vfiospec.device.pci import ROM, SYSFS, PciDevice
+from vfiospec.device.port import Port
+from vfiospec.device.scratch import decode_memory
+from vfiospec.lab.bench import BenchDevice, PortSysfs
+from vfiospec.rules import lifetime as rules
+from vfiospec.session.marks import checks, devices
+from vfiospec.session.slabs import Slabs
+
+# Elsewhere others take and give memory.
+pytestmark = [checks(rules.NOTHING_KEPT), pytest.mark.usefixtures("machine")]
+EDU = devices("irq-stimulus", without=("grouped",))
+TIMES, OPENS = 128, 48
+ASSIGN = vfio.VFIO_IRQ_SET_DATA_EVENTFD | vfio.VFIO_IRQ_SET_ACTION_TRIGGER
+UNMASK = vfio.VFIO_IRQ_SET_DATA_EVENTFD | vfio.VFIO_IRQ_SET_ACTION_UNMASK
+OFF = vfio.VFIO_IRQ_SET_DATA_NONE | vfio.VFIO_IRQ_SET_ACTION_TRIGGER
+EXCLUSIVE = {
+    vfio.VFIO_PCI_INTX_IRQ_INDEX, vfio.VFIO_PCI_MSI_IRQ_INDEX, vfio.VFIO_PCI_MSIX_IRQ_INDEX,
+}  # fmt: skip
+SET = feature.VFIO_DEVICE_FEATURE_SET
+
+
+@pytest.fixture
+def event(port: Port) -> Iterator[EventFd]:
+    """An eventfd."""
+    with EventFd.create(port) as made:
+        yield made
+
+
+@pytest.fixture
+def opened(own: Assigned, spec: BenchDevice) -> Iterator[Device]:
+    """The device, open for the test."""
+    with own.open(spec.bdf) as made:
+        yield made
+
+
+@EDU
+def test_opened_and_closed(own: Assigned, port: Port, spec: BenchDevice) -> None:
+    """By its group, with nothing done to it."""
+    Slabs.of_calls(port).none_kept(lambda: own.open(spec.bdf).close(), OPENS)
+
+
+@EDU
+def test_bound_and_attached(closed: int, port: Port, sysfs: PortSysfs, spec: BenchDevice) -> None:
+    """By its own file, with an address space."""
+    del closed
+    path = cdev_path(port, f"{SYSFS}/{spec.bdf}")
+    if path is None or not sysfs.exists(path) or not sysfs.exists(IOMMUFD_PATH):
+        pytest.skip("needs a kernel with CONFIG_VFIO_DEVICE_CDEV and CONFIG_IOMMUFD")
+
+    def used() -> None:
+        with Iommufd.create(port) as iommufd, Cdev.at(port, path) as cdev:
+            cdev.bind(iommufd)
+            cdev.attach(iommufd.alloc_ioas())
+            cdev.attach(iommufd.alloc_ioas())
+            cdev.detach()
+
+    Slabs.of_calls(port).none_kept(used, OPENS)
+
+
+@devices("aer")
+@pytest.mark.parametrize("many", [1, 3], ids="vectors-{}".format)
+def test_interrupts(opened: Device, port: Port, event: EventFd, many: int) -> None:
+    """Each index it has, turned on and off."""
+    counts = {i: opened.get_irq_info(i).count for i in range(vfio.VFIO_PCI_NUM_IRQS)}
+
+    def used() -> None:
+        for index, count in counts.items():
+            fds = (event,) * min(count, many)
+            if fds:
+                expect.accepted(opened.try_set_irqs(index, ASSIGN, 0, len(fds), eventfds=fds))
+                none = (-1,) * len(fds)
+                expect.accepted(opened.try_set_irqs(index, ASSIGN, 0, len(fds), eventfds=none))
+            if index in EXCLUSIVE and fds:
+                expect.accepted(opened.try_set_irqs(index, OFF))
+
+    Slabs.of_calls(port).none_kept(used, TIMES)
+
+
+@EDU
+def test_an_interrupt_that_an_eventfd_unmasks(opened: Device, port: Port, event: EventFd) -> None:
+    """Taken back by itself, and with the interrupt."""
+    intx = vfio.VFIO_PCI_INTX_IRQ_INDEX
+
+    def used() -> None:
+        expect.accepted(opened.try_set_irqs(intx, ASSIGN, 0, 1, eventfds=(event,)))
+        for fd in (event, -1, event):
+            expect.accepted(opened.try_set_irqs(intx, UNMASK, 0, 1, eventfds=(fd,)))
+        expect.accepted(opened.try_set_irqs(intx, OFF))
+
+    Slabs.of_calls(port).none_kept(used, TIMES)
+
+
+@EDU
+def test_ioeventfds(opened: Device, port: Port, event: EventFd) -> None:
+    """Set and taken back; one that is refused."""
+    offset, wide = int(opened.region(0).info.offset), vfio.VFIO_DEVICE_IOEVENTFD_32
+    decode_memory(opened)
+
+    def used() -> None:
+        expect.accepted(opened.try_ioeventfd(wide, offset + 8, 1, event))
+        assert not opened.try_ioeventfd(wide, offset + 8, 1, event).ok
+        expect.accepted(opened.try_ioeventfd(wide, offset + 8, 1, -1))
+
+    Slabs.of_calls(port).none_kept(used, TIMES)
+
+
+@devices("aer")
+def test_what_is_told(opened: Device, port: Port) -> None:
+    """All INFO ioctls, also of what is reset along."""
+
+    def used() -> None:
+        snapshot(opened)
+        expect.accepted(opened.try_get_hot_reset_info(512))
+
+    Slabs.of_calls(port).none_kept(used, TIMES)
+
+
+@EDU
+def test_a_bar(opened: Device, port: Port, pci: PciDevice, page: int) -> None:
+    """Mapped, read, and given away as a dma-buf where that can be."""
+    bar = next(i for i, b in enumerate(pci.bars[:ROM]) if b.is_memory and b.size >= page)
+    decode_memory(opened)
+    has_dmabuf = dmabuf.is_known(opened)
+
+    def used() -> None:
+        with opened.region(bar).map() as mapping:
+            mapping.load(0, 4)
+        if has_dmabuf:
+            call, file = dmabuf.try_get(opened, dmabuf.request_of(bar, [(0, page)]))
+            expect.holds(file is not None, "a dma-buf", str(call))
+            if file is not None:
+                file.close()
+
+    Slabs.of_calls(port).none_kept(used, TIMES)
+
+
+@devices("aer")
+def test_asleep(opened: Device, port: Port, event: EventFd) -> None:
+    """Low power with an eventfd of its end, left by the user."""
+    entry = feature.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP | SET
+    if not opened.try_feature(entry | feature.VFIO_DEVICE_FEATURE_PROBE).ok:
+        pytest.skip("the kernel has no LOW_POWER_ENTRY_WITH_WAKEUP: needs 6.1 or newer")
+    fixups = (event.fixup(feature.FEATURE_MIN),)
+
+    def used() -> None:
+        expect.accepted(opened.try_feature(entry, bytes(8), fixups=fixups))
+        expect.accepted(opened.try_feature(feature.VFIO_DEVICE_FEATURE_LOW_POWER_EXIT | SET))
+
+    Slabs.of_calls(port).none_kept(used, TIMES)
