@@ -212,6 +212,23 @@ def test_msi_x_control_is_the_hosts(
                 expect.equal("MSI-X control as the user sees it", space.read(at, 2), before)
 
 
+@checks(rules.COMPOSED, caps.MSIX)
+@devices("msix")
+def test_while_it_is_on_a_wide_read_says_so(
+    space: Region, hardware: Region, pci: PciDevice, enabled: Enabled
+) -> None:
+    """With the list's header, which is made up, and with what lies before and behind."""
+    at, size = pci.capabilities[regs.PCI_CAP_ID_MSIX], regs.PCI_CAP_MSIX_SIZEOF
+    with enabled(MSIX, 1):
+        header = space.try_read(at, regs.PCI_MSIX_FLAGS).data
+        whole = header + hardware.try_read(at + len(header), size - len(header)).data
+        for start in range(len(whole)):
+            for length in {1, 2, 4, 8, len(whole) - start}:
+                wanted = whole[start : start + length]
+                got = space.try_read(at + start, len(wanted)).data
+                expect.equal(f"{len(wanted)} bytes of MSI-X at {start}", got.hex(), wanted.hex())
+
+
 @contextmanager
 def _nothing() -> Iterator[None]:
     yield

@@ -4,6 +4,7 @@
 import errno
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 import pytest
@@ -21,6 +22,7 @@ from vfiospec.lab.bench import BenchDevice, PortSysfs
 from vfiospec.rules import vf_token as rules
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks, devices
+from vfiospec.session.run import Run
 
 Promised = Callable[[Rule], int]
 TOKEN = UUID("bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3")
@@ -203,28 +205,59 @@ def test_vfs_go_with_the_driver(closed: int, allowed: str, port: Port, sysfs: Po
 
 
 @pytest.fixture
-def foreign(
-    closed: int, machine: object, port: Port, sysfs: PortSysfs, spec: BenchDevice
-) -> Iterator[str]:
-    """The address of a VF, which vfio-pci has, of a PF that it has not."""
-    del closed, machine
+def stub(machine: object, sysfs: PortSysfs) -> None:
+    """Skips where no other driver makes VFs of any device."""
+    del machine
     if not sysfs.exists(STUB):
         pytest.skip("no other driver makes VFs of any device: needs CONFIG_PCI_PF_STUB")
-    override = f"{SYSFS}/{spec.bdf}/driver_override"
+
+
+@contextmanager
+def has_a_vf(port: Port, sysfs: PortSysfs, bdf: str) -> Iterator[str]:
+    """A PF without a driver is another one's, and has a VF, whose address this is."""
+    override = f"{SYSFS}/{bdf}/driver_override"
+    sysfs.write(override, "pci-pf-stub\n")
+    try:
+        sysfs.write(f"{STUB}/bind", bdf)
+        expect.equal("errno of sriov_numvfs", set_numvfs(port, bdf, 1).errno, 0)
+        yield first_vf(port, bdf)
+    finally:
+        set_numvfs(port, bdf, 0)
+        if sysfs.exists(f"{STUB}/{bdf}"):
+            sysfs.write(f"{STUB}/unbind", bdf)
+        sysfs.write(override, "\n")
+
+
+@checks(rules.DRIVER)
+@pytest.mark.usefixtures("stub")
+@devices("sriov")
+def test_the_vfs_of_another_pf_are_left_alone(
+    run: Run, port: Port, sysfs: PortSysfs, spec: BenchDevice
+) -> None:
+    """That of one which vfio-pci does not have, while it has one that could have VFs too."""
+    expect.equal("driver", sysfs.readlink(f"{SYSFS}/{spec.bdf}/driver").split("/")[-1], "vfio-pci")
+    other = next((d for d in run.bench.spares if "sriov" in d.roles), None)
+    if other is None:
+        pytest.skip("no other device with sriov: judge topology default")
+    with has_a_vf(port, sysfs, other.bdf) as vf:
+        override = sysfs.read(f"{SYSFS}/{vf}/driver_override")
+        expect.equal("driver_override of its VF", override, "(null)")
+
+
+@pytest.fixture
+def foreign(
+    stub: None, closed: int, port: Port, sysfs: PortSysfs, spec: BenchDevice
+) -> Iterator[str]:
+    """The address of a VF, which vfio-pci has, of a PF that it has not."""
+    del closed, stub
     sysfs.write(f"{DRIVER}/unbind", spec.bdf)
     try:
-        sysfs.write(override, "pci-pf-stub\n")
-        sysfs.write(f"{STUB}/bind", spec.bdf)
-        expect.equal("errno of sriov_numvfs", set_numvfs(port, spec.bdf, 1).errno, 0)
-        vf = first_vf(port, spec.bdf)
-        sysfs.write(f"{SYSFS}/{vf}/driver_override", "vfio-pci\n")
-        sysfs.write(f"{DRIVER}/bind", vf)
-        yield vf
+        with has_a_vf(port, sysfs, spec.bdf) as vf:
+            sysfs.write(f"{SYSFS}/{vf}/driver_override", "vfio-pci\n")
+            sysfs.write(f"{DRIVER}/bind", vf)
+            yield vf
     finally:
-        set_numvfs(port, spec.bdf, 0)
-        if sysfs.exists(f"{STUB}/{spec.bdf}"):
-            sysfs.write(f"{STUB}/unbind", spec.bdf)
-        sysfs.write(override, "vfio-pci\n")
+        sysfs.write(f"{SYSFS}/{spec.bdf}/driver_override", "vfio-pci\n")
         sysfs.write(f"{DRIVER}/bind", spec.bdf)
 
 

@@ -31,10 +31,11 @@ def topologies() -> None:
     for name in topology.known():
         layout = topology.load(name)
         typer.echo(f"{name}: {layout.description}")
-        for device in layout.device:
+        for device in (*layout.device, *layout.spare):
             where = f"{device.behind}/" if device.behind else ""
             at = f"{where}{device.slot}"
-            typer.echo(f"    {device.name:12} {device.model:16} {at:12} {', '.join(device.roles)}")
+            roles = ", ".join(device.roles) + " (not vfio-pci's)" * (device in layout.spare)
+            typer.echo(f"    {device.name:12} {device.model:16} {at:12} {roles}")
 
 
 def bench(

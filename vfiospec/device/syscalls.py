@@ -11,5 +11,5 @@ SYSCALLS: Final = {
     "pwrite64": 18, "readv": 19, "writev": 20, "mremap": 25, "msync": 26, "madvise": 28,
     "getpid": 39, "fcntl": 72, "ftruncate": 77, "getrlimit": 97, "setresuid": 117,
     "setresgid": 119, "capget": 125, "capset": 126, "mlock": 149, "munlock": 150, "prctl": 157,
-    "setrlimit": 160, "unshare": 272, "preadv": 295, "pwritev": 296, "prlimit64": 302,
+    "setrlimit": 160, "unshare": 272, "dup3": 292, "preadv": 295, "pwritev": 296, "prlimit64": 302,
 }  # fmt: skip

@@ -104,6 +104,7 @@ class Bench(ABC):
     spec: str
     origin: str
     devices: tuple[BenchDevice, ...]
+    spares: tuple[BenchDevice, ...] = ()  # that vfio-pci is not given
     port: Port
     booted: Booted
     boots: int = 0
@@ -181,7 +182,7 @@ class Bench(ABC):
 def find_devices(fs: Sysfs, layout: Topology) -> dict[str, str]:
     """Where a guest has the devices of its topology, by name. LabError if one is missing."""
     found = {}
-    for device in layout.device:
+    for device in (*layout.device, *layout.spare):
         path = "/sys/devices/pci0000:00"
         for slot in layout.path(device):
             devfn = slot.rjust(4, "0")
@@ -234,6 +235,7 @@ class VmBench(Bench):
             say(f"QEMU {self.qemu_version} has no model for {name}: left out")
         self.has_iommu = self.topology.iommu
         self.devices = tuple(BenchDevice(d.name, frozenset(d.roles)) for d in self.topology.device)
+        self.spares = tuple(BenchDevice(d.name, frozenset(d.roles)) for d in self.topology.spare)
         self._machine = Machine(
             image=kernel.image,
             initramfs=folder / f"initramfs{numbers[0] or ''}.cpio",
@@ -304,10 +306,11 @@ class VmBench(Bench):
     def _find_devices(self) -> None:
         found = find_devices(PortSysfs(self.port), self.topology)
         self.devices = tuple(replace(device, bdf=found[device.name]) for device in self.devices)
+        self.spares = tuple(replace(spare, bdf=found[spare.name]) for spare in self.spares)
 
     def _check_roles(self) -> None:
         wrong = []
-        for device in self.devices:
+        for device in (*self.devices, *self.spares):
             probed = PciDevice(self.port, device.bdf).roles()
             stated = device.roles & frozenset(PROBED_ROLES)
             if stated != probed:

@@ -51,6 +51,10 @@ class Device(_Item, frozen=True, kw_only=True, forbid_unknown_fields=True):
     roles: tuple[str, ...]
 
 
+class Spare(Device, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A device vfio-pci does not get: for what it must leave alone."""
+
+
 # Where memory is known to be broken, what follows may hang: a kernel whose console is written by a
 # thread of its own (7.x) then never says why. So it panics at the first report, which is said.
 DIES_OF_KASAN: Final = "kasan.fault=panic"
@@ -65,6 +69,7 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     description: str
     device: tuple[Device, ...] = ()
     bridge: tuple[Bridge, ...] = ()
+    spare: tuple[Spare, ...] = ()
     like: str = ""  # another topology: what it has comes first, except for the next three
     intremap: bool = True
     iommu: bool = True
@@ -78,9 +83,10 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def without(self, models: frozenset[str]) -> "Topology":
         """The same machine without devices of models this QEMU has not."""
-        gone = tuple(d.name for d in self.device if d.model not in models)
+        gone = tuple(d.name for d in (*self.device, *self.spare) if d.model not in models)
         kept = tuple(d for d in self.device if d.model in models)
-        return msgspec.structs.replace(self, device=kept, left_out=gone)
+        spare = tuple(d for d in self.spare if d.model in models)
+        return msgspec.structs.replace(self, device=kept, spare=spare, left_out=gone)
 
     def told(self, *words: str) -> "Topology":
         """The same machine, whose kernel gets more arguments."""
@@ -95,7 +101,7 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def arguments(self) -> list[str]:
         """QEMU's -device arguments, bridges first."""
         out = []
-        for item in (*self.bridge, *self.device):
+        for item in (*self.bridge, *self.device, *self.spare):
             for need in item.needs:
                 out += ["-device", need]
             words = [item.model, f"id={item.name}", f"addr=0x{item.slot.replace('.', '.0x')}"]
@@ -139,6 +145,7 @@ def load(spec: str) -> Topology:
             topology,
             device=(*other.device, *topology.device),
             bridge=(*other.bridge, *topology.bridge),
+            spare=(*other.spare, *topology.spare),
             kernel_arguments=(*other.kernel_arguments, *topology.kernel_arguments),
             parameters={**other.parameters, **topology.parameters},
             repack=(*other.repack, *topology.repack),
@@ -152,7 +159,7 @@ def _check(path: Path, topology: Topology) -> None:
     seen: set[tuple[str | None, str]] = set()
     names: set[str] = set()
     bridges: set[str] = set()
-    for item in (*topology.bridge, *topology.device):
+    for item in (*topology.bridge, *topology.device, *topology.spare):
         if item.name in names:
             raise LabError(f"{path}: two devices are called {item.name!r}")
         place = item.behind, item.slot.rjust(4, "0")  # 4.0 is 04.0
@@ -166,7 +173,7 @@ def _check(path: Path, topology: Topology) -> None:
         seen.add(place)
         if isinstance(item, Bridge):
             bridges.add(item.name)
-    for device in topology.device:
+    for device in (*topology.device, *topology.spare):
         strange = [r for r in device.roles if r not in PROBED_ROLES + STATED_ROLES]
         if strange:
             raise LabError(

@@ -289,6 +289,17 @@ FD_CLOSED = rule(
     answer=EBADF,
 )
 
+FD_ZERO = rule(
+    "set-irqs.fd-zero",
+    "Only -1 stands for no eventfd: number 0 is a file's like any other.",
+    Strength.DOCUMENTED,
+    _MINUS_ONE,
+    _INTX_TRIGGER,
+    _MSI_VECTOR,
+    _SINGLE,
+    _IRQFD,
+)
+
 FD_NO_EVENTFD = rule(
     "set-irqs.fd-not-an-eventfd",
     "A file that is no eventfd fails with EINVAL.",

@@ -131,7 +131,7 @@ OTHER_PF = rule(
 
 DRIVER = rule(
     "vf-token.driver-override",
-    "VFs of such a PF are for vfio-pci, and for no other driver.",
+    "VFs of such a PF, and of no other, are for vfio-pci and for no other driver.",
     Strength.ENFORCED,
     Source(PCI_CORE, "vfio_pci_bus_notifier"),
 )

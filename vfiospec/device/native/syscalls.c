@@ -17,7 +17,7 @@ static const struct {
 	long number;
 } syscalls[] = {
 #define CALL(name) { #name, SYS_##name }
-	CALL(capget), CALL(capset), CALL(fcntl), CALL(getpid), CALL(getrlimit), CALL(ioctl),
+	CALL(capget), CALL(capset), CALL(dup3), CALL(fcntl), CALL(getpid), CALL(getrlimit), CALL(ioctl),
 	CALL(lseek), CALL(madvise), CALL(mlock), CALL(mprotect), CALL(mremap), CALL(msync),
 	CALL(munlock), CALL(munmap), CALL(prctl), CALL(pread64), CALL(preadv), CALL(prlimit64),
 	CALL(pwrite64), CALL(pwritev), CALL(read), CALL(readv), CALL(setresgid),
