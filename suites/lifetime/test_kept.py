@@ -9,6 +9,7 @@ from vfiospec import expect
 from vfiospec.abi import vfio
 from vfiospec.abi import vfio_feature as feature
 from vfiospec.device import dmabuf
+from vfiospec.device import ops as o
 from vfiospec.device.cdev import Cdev, cdev_path
 from vfiospec.device.device import Device
 from vfiospec.device.files import EventFd
@@ -122,14 +123,19 @@ def test_ioeventfds(opened: Device, port: Port, event: EventFd) -> None:
 
 
 @devices("aer")
-def test_what_is_told(opened: Device, port: Port) -> None:
-    """All INFO ioctls, also of what is reset along."""
+def test_what_is_told(own: Assigned, port: Port, spec: BenchDevice) -> None:
+    """All INFO ioctls, also of what is reset along; and what /proc says of the fd."""
+    call, device = own.group.try_get_device_fd(spec.bdf)
+    if device is None:
+        raise expect.Mismatch("an fd", str(call))
 
     def used() -> None:
-        snapshot(opened)
-        expect.accepted(opened.try_get_hot_reset_info(512))
+        snapshot(device)
+        expect.accepted(device.try_get_hot_reset_info(512))
+        assert port.do(o.ReadFile(f"/proc/self/fdinfo/{call.ret}")).ok
 
-    Slabs.of_calls(port).none_kept(used, TIMES)
+    with device:
+        Slabs.of_calls(port).none_kept(used, TIMES)
 
 
 @EDU

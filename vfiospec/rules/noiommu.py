@@ -284,3 +284,11 @@ TOLD = rule(
     Strength.ENFORCED,
     Source(_GROUP, "vfio_device_open_file", quote="vfio-noiommu device opened by user"),
 )
+
+MEDIATED = rule(
+    "noiommu.mediated",
+    "A mediated device is none of those without an IOMMU: it is named and used as it is elsewhere.",
+    Strength.ENFORCED,
+    Source("drivers/vfio/vfio_main.c", "__vfio_register_dev"),
+    Source("drivers/vfio/vfio_main.c", "vfio_register_emulated_iommu_dev"),
+)
