@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The kernel's memory that a device and its calls take: what is left of it once they end."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -10,9 +11,10 @@ from vfiospec.abi import vfio
 from vfiospec.abi import vfio_feature as feature
 from vfiospec.device import dmabuf
 from vfiospec.device import ops as o
+from vfiospec.device.call import Call
 from vfiospec.device.cdev import Cdev, cdev_path
 from vfiospec.device.device import Device
-from vfiospec.device.files import EventFd
+from vfiospec.device.files import EventFd, File
 from vfiospec.device.group import Assigned
 from vfiospec.device.info import snapshot
 from vfiospec.device.iommufd import IOMMUFD_PATH, Iommufd
@@ -28,6 +30,7 @@ from vfiospec.session.slabs import Slabs
 pytestmark = [checks(rules.NOTHING_KEPT), pytest.mark.usefixtures("machine")]
 EDU = devices("irq-stimulus", without=("grouped",))
 TIMES, OPENS = 128, 48
+UNMAPPED, PAGE = 0x10000, 4096  # an address nothing is at
 ASSIGN = vfio.VFIO_IRQ_SET_DATA_EVENTFD | vfio.VFIO_IRQ_SET_ACTION_TRIGGER
 UNMASK = vfio.VFIO_IRQ_SET_DATA_EVENTFD | vfio.VFIO_IRQ_SET_ACTION_UNMASK
 OFF = vfio.VFIO_IRQ_SET_DATA_NONE | vfio.VFIO_IRQ_SET_ACTION_TRIGGER
@@ -170,3 +173,56 @@ def test_asleep(opened: Device, port: Port, event: EventFd) -> None:
         expect.accepted(opened.try_feature(feature.VFIO_DEVICE_FEATURE_LOW_POWER_EXIT | SET))
 
     Slabs.of_calls(port).none_kept(used, TIMES)
+
+
+REFUSED = (
+    "another-name", "a-token-of-no-form", "no-container", "no-eventfd", "unaligned", "no-group",
+    "no-room", "wakeup", "no-memory", "unaligned-map", "unaligned-unmap", "intx", "msi", "msix",
+    "error", "request", "dma-buf",
+)  # fmt: skip
+
+
+def refusals(own: Assigned, device: Device, bdf: str, other: File) -> dict[str, Callable[[], Call]]:
+    """Calls that are refused, each late in its course; `other` is no file of a kind they take."""
+    offset, wide = int(device.region(0).info.offset), vfio.VFIO_DEVICE_IOEVENTFD_32
+    wakeup = feature.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP | SET
+    at = (other.fixup(feature.FEATURE_MIN),)
+    calls: list[Callable[[], Call]] = [
+        lambda: own.group.try_get_device_fd("nothing of the kind")[0],
+        lambda: own.group.try_get_device_fd(f"{bdf} vf_token=none")[0],
+        lambda: own.group.try_set_container(other),
+        lambda: device.try_ioeventfd(wide, offset + 8, 1, other),
+        lambda: device.try_ioeventfd(wide, offset + 9, 1, other),
+        lambda: device.try_hot_reset((own.group, other)),
+        lambda: device.try_get_hot_reset_info(vfio.HOT_RESET_INFO_MIN - 1),
+        lambda: device.try_feature(wakeup, bytes(8), fixups=at),
+        lambda: own.container.try_map(UNMAPPED, 0, PAGE),
+        lambda: own.container.try_map(UNMAPPED, 1, PAGE),
+        lambda: own.container.try_unmap(1, PAGE),
+    ]
+    calls += [partial(_assigned, device, i, other) for i in range(vfio.VFIO_PCI_NUM_IRQS)]
+    if dmabuf.is_known(device):
+        request = dmabuf.request_of(0, [(0, PAGE), (0, 1)])
+        calls.append(lambda: dmabuf.try_get(device, request)[0])
+    return dict(zip(REFUSED, calls, strict=False))
+
+
+def _assigned(device: Device, index: int, other: File) -> Call:
+    """The last of up to three interrupts gets what is no eventfd."""
+    before = min(device.get_irq_info(index).count - 1, 2)
+    fds: list[File | int] = [*[-1] * before, other]
+    return device.try_set_irqs(index, ASSIGN, 0, len(fds), eventfds=tuple(fds))
+
+
+@devices("aer")
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused(
+    own: Assigned, opened: Device, port: Port, spec: BenchDevice, name: str
+) -> None:
+    """Each by itself."""
+    with File.open(port, "/dev/null") as other:
+        call = refusals(own, opened, spec.bdf, other).get(name)
+        if call is None:
+            pytest.skip("the kernel has no DMA_BUF: needs 7.2 with CONFIG_VFIO_PCI_DMABUF")
+        expect.holds(not call().ok, "refused", "accepted")
+        Slabs.of_calls(port).none_kept(call, TIMES)
