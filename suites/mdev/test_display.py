@@ -34,7 +34,7 @@ IOVA = 0x100000
 OVERLAY, PRIMARY, CURSOR = 0, 1, 2  # include/uapi/drm, DRM_PLANE_TYPE_*
 XRGB8888 = int.from_bytes(b"XR24", "little")
 # mbochs: registers of the mode, from the start of its region of registers
-XRES, YRES, BPP, ENABLE, Y_OFFSET = 0x502, 0x504, 0x506, 0x508, 0x512
+XRES, YRES, BPP, ENABLE, X_OFFSET, Y_OFFSET = 0x502, 0x504, 0x506, 0x508, 0x510, 0x512
 
 each_screen = pytest.mark.parametrize(
     ("name", "width", "height"),
@@ -136,6 +136,44 @@ def test_a_plane_that_is_off(bochs: Device, plane: int) -> None:
     call = expect.accepted(query(bochs, DMABUF, plane))
     expected = PLANE(PLANE.sizeof(), DMABUF, plane)
     expect.equal("plane", call.data[:MIN].hex(" "), expected.pack()[:MIN].hex(" "))
+
+
+@checks(rules.GFX_OFF, rules.GFX_FITS)
+@pytest.mark.parametrize(
+    ("register", "good", "bad"),
+    [(XRES, 64, 63), (YRES, 64, 63), (BPP, 32, 24), (ENABLE, 1, 0)],
+    ids=["width", "height", "depth", "off"],
+)
+def test_a_plane_that_cannot_be(bochs: Device, register: int, good: int, bad: int) -> None:
+    """Too small, or of a depth there is not; there again once that is mended."""
+    registers = bochs.region(vfio.VFIO_PCI_BAR2_REGION_INDEX)
+    show(bochs, 640, 480)
+    off = PLANE(PLANE.sizeof(), DMABUF, PRIMARY).pack()[:MIN].hex(" ")
+    for value, shown in ((good, True), (bad, False), (good, True)):
+        registers.write(register, 2, value)
+        query(bochs, DMABUF)
+        call = expect.accepted(query(bochs, DMABUF))
+        expect.equal(f"a plane with {value}", call.data[:MIN].hex(" ") != off, shown)
+
+
+@checks(rules.GFX_OFF, rules.GFX_FITS)
+def test_a_plane_that_does_not_fit(bochs: Device) -> None:
+    """Up to the last line of its memory, and not beyond, by lines or by pixels of one."""
+    width, height = 800, 600
+    stride, room = 4 * width, bochs.get_region_info(BAR0).struct.size
+    last = room // stride - height
+    registers = bochs.region(vfio.VFIO_PCI_BAR2_REGION_INDEX)
+    pixels = (room - (last + height) * stride) // 4
+    for line, across, shown in (
+        (last, 0, True), (last, pixels, True), (last, pixels + 1, False), (last + 1, 0, False),
+        (0, 0, True),
+    ):  # fmt: skip
+        registers.write(X_OFFSET, 2, across)
+        show(bochs, width, height, line)
+        query(bochs, DMABUF)
+        plane = expect.accepted(query(bochs, DMABUF)).unpack(PLANE)
+        wanted = (width, height, stride * height) if shown else (0, 0, 0)
+        expect.equal(f"from line {line}", (plane.width, plane.height, plane.size), wanted)
 
 
 @checks(rules.GFX_DMABUF)

@@ -164,6 +164,24 @@ def test_the_edid_region(make: Make, opened: Opened, name: str, most: tuple[int,
     expect.equal("its last word", region.read(last, 4), 0x12345678)
 
 
+@checks(rules.EDID_SHOWN)
+def test_what_the_machine_reads_of_the_edid(bochs: Device) -> None:
+    """As much of the blob as is said to be there, while something is connected."""
+    region, shown = bochs.region(EDID), bochs.region(vfio.VFIO_PCI_BAR2_REGION_INDEX)
+    edid = vfio.vfio_region_gfx_edid
+    start = region.read(edid.offset_of("edid_offset"), 4)
+    blob, size = bytes(range(1, 129)), edid.offset_of("edid_size")
+    expect.accepted(region.try_write(start, blob), len(blob))
+    for known in (len(blob), 64, 0, len(blob)):
+        region.write(size, 4, known)
+        for state in (vfio.VFIO_DEVICE_GFX_LINK_STATE_DOWN, vfio.VFIO_DEVICE_GFX_LINK_STATE_UP):
+            region.write(edid.offset_of("link_state"), 4, state)
+            there = blob[:known] if state == vfio.VFIO_DEVICE_GFX_LINK_STATE_UP else b""
+            wanted = there.ljust(2 * len(blob), b"\0")
+            got = shown.try_read(0, len(wanted)).data
+            expect.equal(f"{known} bytes in state {state}", got.hex(), wanted.hex())
+
+
 @checks(rules.CDEV)
 @pytest.mark.parametrize("name", ["mtty-1", "mdpy-vga", "mbochs-small"])
 def test_by_its_own_file(

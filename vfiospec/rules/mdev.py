@@ -310,6 +310,22 @@ GFX_OFF = rule(
     Source(MBOCHS, "mbochs_query_gfx_plane"),
 )
 
+GFX_FITS = rule(
+    "mdev.gfx-fits",
+    "mbochs shows no picture that is too small, of another depth than 32, or that goes beyond its "
+    "memory.",
+    Strength.OBSERVED,
+    Source(MBOCHS, "mbochs_check_framebuffer"),
+)
+
+EDID_SHOWN = rule(
+    "mdev.edid-shown",
+    "What mbochs' user put into its EDID is in its registers, while the link is up.",
+    Strength.DOCUMENTED,
+    Source(HEADER, "VFIO_REGION_SUBTYPE_GFX_EDID"),
+    Source(MBOCHS, "handle_mmio_read"),
+)
+
 GFX_DMABUF = rule(
     "mdev.gfx-dmabuf",
     "A plane that is on is told of with an id, for which there is a dma-buf.",
