@@ -12,11 +12,14 @@ from vfiospec.lab.bench import PortSysfs
 from vfiospec.lab.bind import BDF, PCI, driver_of
 from vfiospec.lab.qemu import Vm
 from vfiospec.rules import group as rules
+from vfiospec.rules import lifetime
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks
 from vfiospec.session.run import Run
+from vfiospec.session.slabs import Slabs
 
 VFIO = f"{PCI}/drivers/vfio-pci"
+TIMES = 64
 
 
 @pytest.fixture
@@ -46,3 +49,14 @@ def test_a_bridge(
     bound = port.do(WriteFile(f"{VFIO}/bind", bridge.encode()))
     expect.equal("errno of bind", bound.errno, promised(rules.BRIDGE))
     expect.equal("driver", driver_of(sysfs, bridge), None)
+
+
+@checks(lifetime.NOTHING_KEPT)
+def test_what_is_not_taken_is_forgotten(bridge: str, port: Port) -> None:
+    """The same bridge again and again."""
+
+    def refused() -> None:
+        bound = port.do(WriteFile(f"{VFIO}/bind", bridge.encode()))
+        expect.holds(not bound.ok, "refused", "bound")
+
+    Slabs.of_calls(port).none_kept(refused, TIMES)

@@ -41,12 +41,13 @@ PROCESS_END = rule(
 NOTHING_KEPT = rule(
     "lifetime.nothing-kept",
     "What a device's opening and its calls take of the kernel's memory is given back as they end: "
-    "interrupts, ioeventfds, mappings, dma-bufs and low power.",
+    "interrupts, ioeventfds, mappings, dma-bufs and low power, and a device that is not taken.",
     Strength.ENFORCED,
     _DISABLE,
     Source("drivers/vfio/pci/vfio_pci_config.c", "vfio_config_free"),
     Source("drivers/vfio/pci/vfio_pci_intrs.c", "vfio_msi_disable"),
     Source("drivers/vfio/virqfd.c", "virqfd_shutdown"),
+    Source("drivers/vfio/pci/vfio_pci.c", "vfio_pci_probe"),
 )
 
 MODULE_IN_USE = rule(
