@@ -47,9 +47,12 @@ def emulated(port: Port) -> Iterator[Group]:
 def test_extensions(
     group: Group, container: Container, mode: Callable[[bool], None], promised: Promised
 ) -> None:
-    """NOIOMMU alone, and only while it is on; with the model set too."""
-    expect.accepted(group.try_set_container(container))
+    """NOIOMMU alone, and only while it is on; with the model set too, and before any group."""
     there, gone = promised(container_rules.NOIOMMU_EXTENSION), promised(rules.EXTENSIONS)
+    for on in (False, True):
+        mode(on)
+        expect.accepted(container.try_check_extension(NOIOMMU), there if on else gone)
+    expect.accepted(group.try_set_container(container))
     for again in (True, False):
         for number in OTHERS:
             expect.accepted(container.try_check_extension(number), gone)
