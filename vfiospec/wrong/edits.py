@@ -70,7 +70,8 @@ def _replaced(edit: Edit, text: str) -> str:
 
 def _body(edit: Edit, text: str) -> tuple[int, int]:
     """Where a definition lies, by kernel style: it begins in the first column and ends there."""
-    head = re.compile(rf"^(?=[A-Za-z_])[^\n;{{}}#]*\b{re.escape(edit.function)}\b", re.MULTILINE)
+    # Before the first parenthesis, or it is the type of a parameter that has its name.
+    head = re.compile(rf"^(?=[A-Za-z_])[^\n;{{}}#(]*\b{re.escape(edit.function)}\b", re.MULTILINE)
     opening = re.compile(r"[^;{}]*?(?:^|=\s*)\{", re.MULTILINE)
     bodies = []
     for match in head.finditer(text):
