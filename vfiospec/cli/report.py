@@ -11,7 +11,7 @@ from vfiospec.cli import diff, formats, history, site
 from vfiospec.report.proof import markdown
 from vfiospec.report.terminal import summary
 from vfiospec.results.model import ResultsError, schema_text
-from vfiospec.results.proof import PROOF_FILE
+from vfiospec.results.proof import PROOF_FILE, merged
 from vfiospec.results.proof import read as read_proof
 from vfiospec.results.reader import read_run
 
@@ -32,15 +32,20 @@ def show(run: Where) -> None:
 
 @app.command("proof")
 def as_table(
-    proof: Annotated[Path, typer.Argument(metavar="PROOF", help="prove.json or its folder.")],
+    proofs: Annotated[
+        list[Path],
+        typer.Argument(metavar="PROOF", help="prove.json or its folder; of several, all of them."),
+    ],
 ) -> None:
-    """Print a proof as a table in Markdown: each rule, and the wrong kernels that proved it."""
-    path = proof / PROOF_FILE if proof.is_dir() else proof
-    try:
-        made = read_proof(path)
-    except (OSError, ValueError) as e:
-        raise ResultsError(f"{path}: no proof ({e}); `vfiospec prove --out DIR` makes one") from e
-    typer.echo("\n".join(markdown(made)))
+    """Print proofs as a table in Markdown: each rule, and the wrong kernels that proved it."""
+    made = []
+    for path in (p / PROOF_FILE if p.is_dir() else p for p in proofs):
+        try:
+            made.append(read_proof(path))
+        except (OSError, ValueError) as e:
+            why = f"{path}: no proof ({e}); `vfiospec prove --out DIR` makes one"
+            raise ResultsError(why) from e
+    typer.echo("\n".join(markdown(merged(made, sum(p.seconds for p in made)))))
 
 
 @app.command("schema")

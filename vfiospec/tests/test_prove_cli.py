@@ -4,10 +4,13 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from vfiospec.cli import app as cli
 from vfiospec.cli.prove import chosen, of_each_chapter, prove, shares, shares_of_kernels
 from vfiospec.lab import LabError
-from vfiospec.results.proof import Proof, RuleProof, WrongResult, merged
+from vfiospec.results.model import ResultsError
+from vfiospec.results.proof import PROOF_FILE, Proof, RuleProof, WrongResult, merged, save
 from vfiospec.session.prove import ProofPlugin, Request
 from vfiospec.wrong.edits import Edit
 from vfiospec.wrong.kernels import WrongKernel
@@ -88,9 +91,8 @@ def test_no_proof_comes_of_what_broke_off() -> None:
     assert plugin.request.proof is None
 
 
-def test_parts_make_one_proof() -> None:
-    """A rule is asserted and proven if it is in any part."""
-    parts = [
+def _parts() -> list[Proof]:
+    return [
         Proof(
             kernel="k", release="r", topology="t", started="", seconds=2.0, boots=1, tests=3,
             runs=4, wrongs=(wrong,), rules=(
@@ -103,10 +105,29 @@ def test_parts_make_one_proof() -> None:
             WrongResult(id=i, kind="port", rule="a.one", what="", verdict="caught") for i in "xy"
         )
     ]  # fmt: skip
-    made = merged(parts, 2.5)
+
+
+def test_parts_make_one_proof() -> None:
+    """A rule is asserted and proven if it is in any part."""
+    made = merged(_parts(), 2.5)
     assert (made.seconds, made.boots, made.tests, made.runs) == (2.5, 2, 6, 8)
     assert [w.id for w in made.wrongs] == ["x", "y"]
     assert made.rules == (
         RuleProof(id="a.one", chapter="a", asserted=True, proven_by=("x",)),
         RuleProof(id="b.one", chapter="b", asserted=True, why="why-1"),
     )
+
+
+def test_a_table_is_of_all_proofs_it_is_given(tmp_path: Path) -> None:
+    """One by its folder, one by its file; a file that is none is said to be none."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder, part in zip((first, second), _parts(), strict=True):
+        folder.mkdir()
+        save(part, folder)
+    given = ["report", "proof", str(first), str(second / PROOF_FILE)]
+    printed = CliRunner().invoke(cli.command(), given).stdout
+    assert "| a.one | `x` |" in printed
+    assert "| b.one | not yet: why-1 |" in printed
+    (second / PROOF_FILE).write_text("{}")
+    with pytest.raises(ResultsError, match="no proof"):
+        CliRunner().invoke(cli.command(), given, catch_exceptions=False)
