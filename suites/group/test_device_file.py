@@ -14,6 +14,7 @@ from vfiospec.abi import pci as regs
 from vfiospec.abi import vfio
 from vfiospec.device import ops as o
 from vfiospec.device.call import Call
+from vfiospec.device.cdev import Cdev
 from vfiospec.device.container import Container
 from vfiospec.device.device import Device
 from vfiospec.device.files import EventFd
@@ -49,6 +50,14 @@ def test_it_is_closed_by_exec_and_read_and_written(device: Device, port: Port) -
     config = device.get_region_info(vfio.VFIO_PCI_CONFIG_REGION_INDEX).struct
     reply = port.do(o.Pread(device.handle, 4, int(config.offset)))
     expect.equal("bytes read", reply.ret, 4)
+
+
+@checks(rules.OWN_FILE_ONLY)
+def test_it_is_not_attached_to_page_tables(device: Device, promised: Callable[[Rule], int]) -> None:
+    """Its container says what is mapped for it."""
+    fd = Cdev(device.port, device.handle)
+    for call in (fd.try_attach(0), fd.try_attach(1), fd.try_detach()):
+        expect.refused(call, promised(rules.OWN_FILE_ONLY))
 
 
 @checks(rules.FD_INFO)

@@ -1,7 +1,19 @@
 # SPDX-License-Identifier: MIT
 """/dev/vfio/N: one owner, a container, and the fds of its devices."""
 
-from errno import EACCES, EBADF, EBADFD, EBUSY, EFAULT, EINVAL, EMFILE, ENODEV, EPERM, ESPIPE
+from errno import (
+    EACCES,
+    EBADF,
+    EBADFD,
+    EBUSY,
+    EFAULT,
+    EINVAL,
+    EMFILE,
+    ENODEV,
+    ENOTTY,
+    EPERM,
+    ESPIPE,
+)
 from typing import Final
 
 from vfiospec.abi import vfio
@@ -429,6 +441,15 @@ FD_FLAGS = rule(
     Strength.ENFORCED,
     _FD,
     _DEVICE_OPEN,
+)
+
+OWN_FILE_ONLY = rule(
+    "group.attach-by-own-file",
+    "ATTACH_IOMMUFD_PT and DETACH_IOMMUFD_PT are for the device's own file: on an fd had from a "
+    "group they are ENOTTY.",
+    Strength.ENFORCED,
+    Source("drivers/vfio/vfio_main.c", "vfio_device_fops_unl_ioctl"),
+    answer=ENOTTY,
 )
 
 FD_INFO = rule(
