@@ -35,6 +35,15 @@ roles = []
 """
 
 
+SPARE = """
+[[spare]]
+name = "other"
+model = "edu"
+slot = "15.0"
+roles = ["intx"]
+"""
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """A topology of two devices, one behind a port."""
@@ -117,6 +126,21 @@ def test_without_a_model_its_devices_are_left_out(file: Path) -> None:
     assert [d.name for d in part.device] == ["card"]
     assert part.left_out == ("disk",)
     assert (part.sha256, part.kernel_arguments) == (whole.sha256, ("vfio.x=1",))
+
+
+def test_a_spare_is_in_the_machine_and_not_among_its_devices(file: Path) -> None:
+    """It has a place and roles as they have; of no model there is, it is left out."""
+    file.write_text(GOOD + SPARE)
+    whole = topology.load(str(file))
+    assert [d.name for d in whole.device] == ["disk", "card"]
+    assert [d.name for d in whole.spare] == ["other"]
+    assert whole.arguments()[-1] == "edu,id=other,addr=0x15.0x0"
+    part = whole.without(frozenset({"nvme", "e1000e"}))
+    assert (part.spare, part.left_out) == ((), ("other",))
+    for old, new, says in (("15.0", "14.0", "slot 14.0, which is taken"), ("intx", "odd", "'odd'")):
+        file.write_text(GOOD + SPARE.replace(old, new))
+        with pytest.raises(LabError, match=says):
+            topology.load(str(file))
 
 
 def test_a_kernel_can_be_told_more(file: Path) -> None:

@@ -26,6 +26,11 @@ int second(int a, int b)
         return a > 1 ? -EINVAL : first(b);
 }
 
+static int also(struct second *a)
+{
+        return a ? -ENODEV : 0;
+}
+
 static const struct ops table = {
         .first = first,
 };
@@ -53,9 +58,10 @@ def source(tmp_path: Path) -> Path:
             "return X;\n        return 0",
         ),
         (_edit("second", "-EINVAL"), "? -EINVAL", "? X"),
+        (_edit("also", "-ENODEV"), "? -ENODEV", "? X"),
         (_edit("table", ".first = first,"), ".first = first,", "X"),
     ],
-    ids=["over-two-lines", "in-the-first", "in-the-second", "in-an-object"],
+    ids=["over-two-lines", "in-the-first", "in-the-second", "in-what-takes-one", "in-an-object"],
 )
 def test_an_edit_is_made_in_its_function_alone(
     source: Path, edit: Edit, before: str, after: str
