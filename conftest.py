@@ -9,7 +9,7 @@ import pytest
 from vfiospec.device.access import Access, Attach
 from vfiospec.device.container import Container
 from vfiospec.device.device import Device
-from vfiospec.device.files import File, Memory
+from vfiospec.device.files import EventFd, File, Memory
 from vfiospec.device.group import Assigned
 from vfiospec.device.ops import Drain, Fixup, FixupKind, Syscall
 from vfiospec.device.pci import PciDevice
@@ -216,6 +216,13 @@ def device(assigned: Access, spec: BenchDevice) -> Iterator[Device]:
     """A fresh fd of the device."""
     with assigned.open(spec.bdf) as opened:
         yield opened
+
+
+@pytest.fixture
+def event(port: Port) -> Iterator[EventFd]:
+    """An eventfd at 0."""
+    with EventFd.create(port) as made:
+        yield made
 
 
 @pytest.fixture

@@ -31,13 +31,6 @@ AT_ONCE_MS, A_MOMENT_MS = 10_000, 20
 A_WHILE = 0.02  # s, between two looks
 
 
-@pytest.fixture
-def event(port: Port) -> Iterator[EventFd]:
-    """An eventfd at 0."""
-    with EventFd.create(port) as made:
-        yield made
-
-
 @checks(rules.CLOSE)
 def test_it_is_disabled(
     cdev: Cdev,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A BAR as a dma-buf in an address space of iommufd: usable while the device's memory is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -15,7 +15,6 @@ from vfiospec.device.edu import Edu
 from vfiospec.device.files import EventFd, File, Memory
 from vfiospec.device.observe import runtime_status, suspends
 from vfiospec.device.pci import ROM, PciDevice
-from vfiospec.device.port import Port
 from vfiospec.device.scratch import decode_memory
 from vfiospec.lab.bench import BenchDevice
 from vfiospec.rules import cdev as rules
@@ -41,13 +40,6 @@ def bar(bound: Bound, pci: PciDevice, page: int) -> int:
         pytest.skip("the device has no memory BAR of a page or more")
     decode_memory(bound.cdev)
     return found[0]
-
-
-@pytest.fixture
-def event(port: Port) -> Iterator[EventFd]:
-    """An eventfd at 0."""
-    with EventFd.create(port) as made:
-        yield made
 
 
 def dma_buf(bound: Bound, bar: int, *slices: tuple[int, int]) -> File:

@@ -10,7 +10,7 @@ from vfiospec.abi import iommufd as abi
 from vfiospec.device.apart import AddressSpace
 from vfiospec.device.cdev import Bound
 from vfiospec.device.files import Memory
-from vfiospec.device.iommufd import ANYWHERE
+from vfiospec.device.iommufd import ANYWHERE, EVERYTHING
 from vfiospec.lab.bench import BenchDevice, PortSysfs
 from vfiospec.rules import cdev
 from vfiospec.rules import cdev_ranges as rules
@@ -19,8 +19,7 @@ from vfiospec.session.marks import checks
 from vfiospec.session.ranges import Span, between, reserved
 
 Promised = Callable[[Rule], int]
-TOP = (1 << 64) - 1
-EVERYTHING = [(0, TOP)]
+ALL = [(0, EVERYTHING)]
 IOVA = 0x100000
 
 
@@ -43,7 +42,7 @@ def space(bound: Bound) -> AddressSpace:
 def test_there_and_gone(bound: Bound, space: AddressSpace, kept: list[Span], page: int) -> None:
     """All, then what the device leaves of what the IOMMU reaches, then all again."""
     for _ in range(2):
-        expect.equal("ranges without it", space.iova_ranges(), EVERYTHING)
+        expect.equal("ranges without it", space.iova_ranges(), ALL)
         expect.equal("alignment without it", space.page_size(), 1)
         bound.cdev.attach(bound.ioas)
         ranges = space.iova_ranges()
@@ -62,7 +61,7 @@ def test_they_go_where_it_goes(bound: Bound, space: AddressSpace, page: int) -> 
     ranges = space.iova_ranges()
     for old, new in ((space, other), (other, space)):
         bound.cdev.attach(new.ioas)
-        expect.equal("ranges it left behind", old.iova_ranges(), EVERYTHING)
+        expect.equal("ranges it left behind", old.iova_ranges(), ALL)
         expect.equal("alignment it left behind", old.page_size(), 1)
         expect.equal("ranges", new.iova_ranges(), ranges)
         expect.equal("alignment", new.page_size(), page)
@@ -77,7 +76,7 @@ def test_what_is_in_no_range(
     bound.cdev.attach(bound.ioas)
     end = space.iova_ranges()[-1][1] + 1
     outside = [start for low, high in kept for start in (low, high + 1 - page) if low < end]
-    for iova in (*outside, end, TOP + 1 - page):
+    for iova in (*outside, end, EVERYTHING + 1 - page):
         expect.refused(space.try_map(memory, iova, page), promised(rules.OUTSIDE))
     for iova in (kept[0][0] - page, kept[0][1] + 1 - page, end - page):
         expect.refused(space.try_map(memory, iova, 2 * page), promised(rules.OUTSIDE))
@@ -111,7 +110,7 @@ def test_it_does_not_fit(
     other = iommufd.alloc_ioas()
     for _ in range(2):
         expect.refused(bound.cdev.try_attach(space.ioas), refusal)
-        expect.equal("ranges", space.iova_ranges(), EVERYTHING)
+        expect.equal("ranges", space.iova_ranges(), ALL)
         bound.cdev.attach(other)
         expect.refused(bound.cdev.try_attach(space.ioas), refusal)
         expect.refused(iommufd.try_destroy(other), promised(cdev.ATTACHED_BUSY))
@@ -135,7 +134,7 @@ def test_what_cannot_be_allowed(
     expect.accepted(iommufd.try_allow(space.ioas, memory, own))
     bound.cdev.attach(space.ioas)
     found = set()
-    for spans in ([(low, low + 1)], [(0, page - 1), (high, high + page)], [(0, TOP)]):
+    for spans in ([(low, low + 1)], [(0, page - 1), (high, high + page)], [(0, EVERYTHING)]):
         call = iommufd.try_allow(space.ioas, memory, *spans)
         expect.refused(call, promised(rules.ALLOW_OUTSIDE))
         call = expect.accepted(iommufd.try_map_ioas(space.ioas, memory, 0, page, ANYWHERE))

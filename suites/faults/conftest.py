@@ -8,7 +8,7 @@ import pytest
 from vfiospec.device.cdev import Cdev, cdev_path
 from vfiospec.device.device import Device
 from vfiospec.device.faults import DEBUGFS, EVERYTHING, FAIL_NTH, Injector
-from vfiospec.device.files import EventFd, Memory
+from vfiospec.device.files import Memory
 from vfiospec.device.group import Assigned
 from vfiospec.device.iommufd import IOMMUFD_PATH, Iommufd
 from vfiospec.device.pci import SYSFS
@@ -60,13 +60,6 @@ def own(port: Port, closed: int) -> Iterator[Assigned]:
 def opened(own: Assigned, spec: BenchDevice) -> Iterator[Device]:
     """The device, by its group."""
     with own.open(spec.bdf) as made:
-        yield made
-
-
-@pytest.fixture
-def event(port: Port) -> Iterator[EventFd]:
-    """An eventfd."""
-    with EventFd.create(port) as made:
         yield made
 
 

@@ -84,13 +84,6 @@ def sleeper(low_power: None, device: Device) -> Iterator[Device]:
 
 
 @pytest.fixture
-def event(port: Port) -> Iterator[EventFd]:
-    """An eventfd."""
-    with EventFd.create(port) as made:
-        yield made
-
-
-@pytest.fixture
 def waker(port: Port) -> Iterator[EventFd]:
     """An eventfd for what wakes a device."""
     with EventFd.create(port) as made:

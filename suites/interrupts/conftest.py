@@ -37,13 +37,6 @@ def msi(edu: Edu) -> Interrupt:
 
 
 @pytest.fixture
-def event(port: Port) -> Iterator[EventFd]:
-    """An eventfd."""
-    with EventFd.create(port) as made:
-        yield made
-
-
-@pytest.fixture
 def other(port: Port) -> Iterator[EventFd]:
     """Another eventfd."""
     with EventFd.create(port) as made:

@@ -10,14 +10,6 @@ from vfiospec.device.device import Device
 from vfiospec.device.files import EventFd
 from vfiospec.device.ioeventfd import Binder
 from vfiospec.device.pci import PciDevice
-from vfiospec.device.port import Port
-
-
-@pytest.fixture
-def event(port: Port) -> Iterator[EventFd]:
-    """An eventfd."""
-    with EventFd.create(port) as made:
-        yield made
 
 
 @pytest.fixture

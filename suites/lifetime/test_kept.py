@@ -2,6 +2,7 @@
 """The kernel's memory that a device and its calls take: what is left of it once they end."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import pytest
@@ -38,13 +39,6 @@ EXCLUSIVE = {
     vfio.VFIO_PCI_INTX_IRQ_INDEX, vfio.VFIO_PCI_MSI_IRQ_INDEX, vfio.VFIO_PCI_MSIX_IRQ_INDEX,
 }  # fmt: skip
 SET = feature.VFIO_DEVICE_FEATURE_SET
-
-
-@pytest.fixture
-def event(port: Port) -> Iterator[EventFd]:
-    """An eventfd."""
-    with EventFd.create(port) as made:
-        yield made
 
 
 @pytest.fixture
@@ -175,43 +169,53 @@ def test_asleep(opened: Device, port: Port, event: EventFd) -> None:
     Slabs.of_calls(port).none_kept(used, TIMES)
 
 
-REFUSED = (
-    "another-name", "a-token-of-no-form", "no-container", "no-eventfd", "unaligned", "no-group",
-    "no-room", "wakeup", "no-memory", "unaligned-map", "unaligned-unmap", "intx", "msi", "msix",
-    "error", "request", "dma-buf",
-)  # fmt: skip
+@dataclass(frozen=True)
+class Refusing:
+    """What is asked for what it cannot do; `other` is no file of a kind that it takes."""
+
+    own: Assigned
+    device: Device
+    bdf: str
+    other: File
+
+    def ioeventfd(self, further: int) -> Call:
+        """A write behind the start of the first region."""
+        at = int(self.device.region(0).info.offset) + further
+        return self.device.try_ioeventfd(vfio.VFIO_DEVICE_IOEVENTFD_32, at, 1, self.other)
+
+    def assign(self, index: int) -> Call:
+        """The last of up to three interrupts gets what is no eventfd."""
+        before = min(self.device.get_irq_info(index).count - 1, 2)
+        fds: list[File | int] = [*[-1] * before, self.other]
+        return self.device.try_set_irqs(index, ASSIGN, 0, len(fds), eventfds=tuple(fds))
+
+    def wakeup(self) -> Call:
+        """Low power that is to tell its end to what is no eventfd."""
+        entry = feature.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP | SET
+        fixups = (self.other.fixup(feature.FEATURE_MIN),)
+        return self.device.try_feature(entry, bytes(8), fixups=fixups)
 
 
-def refusals(own: Assigned, device: Device, bdf: str, other: File) -> dict[str, Callable[[], Call]]:
-    """Calls that are refused, each late in its course; `other` is no file of a kind they take."""
-    offset, wide = int(device.region(0).info.offset), vfio.VFIO_DEVICE_IOEVENTFD_32
-    wakeup = feature.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP | SET
-    at = (other.fixup(feature.FEATURE_MIN),)
-    calls: list[Callable[[], Call]] = [
-        lambda: own.group.try_get_device_fd("nothing of the kind")[0],
-        lambda: own.group.try_get_device_fd(f"{bdf} vf_token=none")[0],
-        lambda: own.group.try_set_container(other),
-        lambda: device.try_ioeventfd(wide, offset + 8, 1, other),
-        lambda: device.try_ioeventfd(wide, offset + 9, 1, other),
-        lambda: device.try_hot_reset((own.group, other)),
-        lambda: device.try_get_hot_reset_info(vfio.HOT_RESET_INFO_MIN - 1),
-        lambda: device.try_feature(wakeup, bytes(8), fixups=at),
-        lambda: own.container.try_map(UNMAPPED, 0, PAGE),
-        lambda: own.container.try_map(UNMAPPED, 1, PAGE),
-        lambda: own.container.try_unmap(1, PAGE),
-    ]
-    calls += [partial(_assigned, device, i, other) for i in range(vfio.VFIO_PCI_NUM_IRQS)]
-    if dmabuf.is_known(device):
-        request = dmabuf.request_of(0, [(0, PAGE), (0, 1)])
-        calls.append(lambda: dmabuf.try_get(device, request)[0])
-    return dict(zip(REFUSED, calls, strict=False))
-
-
-def _assigned(device: Device, index: int, other: File) -> Call:
-    """The last of up to three interrupts gets what is no eventfd."""
-    before = min(device.get_irq_info(index).count - 1, 2)
-    fds: list[File | int] = [*[-1] * before, other]
-    return device.try_set_irqs(index, ASSIGN, 0, len(fds), eventfds=tuple(fds))
+DMA_BUF = "dma-buf"
+REFUSED: dict[str, Callable[[Refusing], Call]] = {  # each late in its course
+    "another-name": lambda it: it.own.group.try_get_device_fd("nothing of the kind")[0],
+    "a-token-of-no-form": lambda it: it.own.group.try_get_device_fd(f"{it.bdf} vf_token=none")[0],
+    "no-container": lambda it: it.own.group.try_set_container(it.other),
+    "no-eventfd": lambda it: it.ioeventfd(8),
+    "unaligned": lambda it: it.ioeventfd(9),
+    "no-group": lambda it: it.device.try_hot_reset((it.own.group, it.other)),
+    "no-room": lambda it: it.device.try_get_hot_reset_info(vfio.HOT_RESET_INFO_MIN - 1),
+    "wakeup": Refusing.wakeup,
+    "no-memory": lambda it: it.own.container.try_map(UNMAPPED, 0, PAGE),
+    "unaligned-map": lambda it: it.own.container.try_map(UNMAPPED, 1, PAGE),
+    "unaligned-unmap": lambda it: it.own.container.try_unmap(1, PAGE),
+    "intx": lambda it: it.assign(vfio.VFIO_PCI_INTX_IRQ_INDEX),
+    "msi": lambda it: it.assign(vfio.VFIO_PCI_MSI_IRQ_INDEX),
+    "msix": lambda it: it.assign(vfio.VFIO_PCI_MSIX_IRQ_INDEX),
+    "error": lambda it: it.assign(vfio.VFIO_PCI_ERR_IRQ_INDEX),
+    "request": lambda it: it.assign(vfio.VFIO_PCI_REQ_IRQ_INDEX),
+    DMA_BUF: lambda it: dmabuf.try_get(it.device, dmabuf.request_of(0, [(0, PAGE), (0, 1)]))[0],
+}
 
 
 @devices("aer")
@@ -220,9 +224,9 @@ def test_what_is_refused(
     own: Assigned, opened: Device, port: Port, spec: BenchDevice, name: str
 ) -> None:
     """Each by itself."""
+    if name == DMA_BUF and not dmabuf.is_known(opened):
+        pytest.skip("the kernel has no DMA_BUF: needs 7.2 with CONFIG_VFIO_PCI_DMABUF")
     with File.open(port, "/dev/null") as other:
-        call = refusals(own, opened, spec.bdf, other).get(name)
-        if call is None:
-            pytest.skip("the kernel has no DMA_BUF: needs 7.2 with CONFIG_VFIO_PCI_DMABUF")
+        call = partial(REFUSED[name], Refusing(own, opened, spec.bdf, other))
         expect.holds(not call().ok, "refused", "accepted")
         Slabs.of_calls(port).none_kept(call, TIMES)

@@ -49,13 +49,6 @@ each_kind = pytest.mark.parametrize("index", INFO, ids={INTX: "intx", MSI: "msi"
 
 
 @pytest.fixture
-def event(port: Port) -> Iterator[EventFd]:
-    """An eventfd."""
-    with EventFd.create(port) as made:
-        yield made
-
-
-@pytest.fixture
 def uart(serial: Device) -> Uart:
     """The card's port, with nothing in its queue."""
     made = Uart(serial.region(vfio.VFIO_PCI_BAR0_REGION_INDEX))

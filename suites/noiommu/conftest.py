@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from vfiospec.device.call import checked
 from vfiospec.device.cdev import Cdev, cdev_path
 from vfiospec.device.device import Device
 from vfiospec.device.files import Memory
 from vfiospec.device.group import Group
 from vfiospec.device.iommufd import IOMMUFD_PATH, Iommufd
+from vfiospec.device.mdev import Mdev, MdevType
 from vfiospec.device.noiommu import NoIommu, group_path
 from vfiospec.device.pci import SYSFS, PciDevice
 from vfiospec.device.port import ForkedPort, Port
@@ -21,6 +23,7 @@ from vfiospec.session.run import Run
 
 MODE = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
 GROUPS = "/sys/kernel/iommu_groups"
+SERIAL = "6d746d74-0000-4000-8000-000000000001"
 
 
 @pytest.fixture
@@ -37,6 +40,19 @@ def number(bare: None, port: Port, spec: BenchDevice) -> int:
     found = PciDevice(port, spec.bdf).group
     assert found is not None, "the bench binds every device, and that gives it a group"
     return found
+
+
+@pytest.fixture
+def mdev(bare: None, port: Port) -> Iterator[Mdev]:
+    """A mediated device: a port of mtty's."""
+    del bare
+    kind = MdevType(port, "mtty", "mtty-1")
+    if not kind.exists:
+        pytest.skip("needs a kernel with CONFIG_SAMPLE_VFIO_MDEV_MTTY, its module loaded")
+    checked(kind.try_create(SERIAL))
+    made = Mdev(port, SERIAL)
+    yield made
+    made.try_remove()
 
 
 @pytest.fixture

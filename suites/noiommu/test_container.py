@@ -8,12 +8,11 @@ import pytest
 from vfiospec import expect
 from vfiospec.abi import iommufd as abi
 from vfiospec.abi import vfio
-from vfiospec.device.call import checked
 from vfiospec.device.container import Container
 from vfiospec.device.files import Memory
 from vfiospec.device.group import Group
 from vfiospec.device.iommufd import Iommufd
-from vfiospec.device.mdev import Mdev, MdevType
+from vfiospec.device.mdev import Mdev
 from vfiospec.device.noiommu import NoIommu
 from vfiospec.device.port import ForkedPort, Port
 from vfiospec.lab.bench import BenchDevice
@@ -26,21 +25,14 @@ Promised = Callable[[Rule], int]
 NOIOMMU, V1, V2 = vfio.VFIO_NOIOMMU_IOMMU, vfio.VFIO_TYPE1_IOMMU, vfio.VFIO_TYPE1v2_IOMMU
 SET, CLEAR = abi.IOMMU_VFIO_IOAS_SET, abi.IOMMU_VFIO_IOAS_CLEAR
 OTHERS = [V1, V2, vfio.VFIO_DMA_CC_IOMMU, vfio.VFIO_UNMAP_ALL, vfio.VFIO_EEH, 0, 99]
-SERIAL = "6d746d74-0000-4000-8000-000000000001"
 pytestmark = devices("dma-stimulus")
 
 
 @pytest.fixture
-def emulated(port: Port) -> Iterator[Group]:
+def emulated(port: Port, mdev: Mdev) -> Iterator[Group]:
     """The group of a mediated device, for which type1 stands in as an IOMMU."""
-    kind = MdevType(port, "mtty", "mtty-1")
-    if not kind.exists:
-        pytest.skip("needs a kernel with CONFIG_SAMPLE_VFIO_MDEV_MTTY, its module loaded")
-    checked(kind.try_create(SERIAL))
-    made = Mdev(port, SERIAL)
-    with Group.of(port, made.group) as opened:
+    with Group.of(port, mdev.group) as opened:
         yield opened
-    made.try_remove()
 
 
 @checks(rules.EXTENSIONS, container_rules.NOIOMMU_EXTENSION)

@@ -1,35 +1,15 @@
 # SPDX-License-Identifier: MIT
 """A mediated device on a machine without an IOMMU: it never wanted one."""
 
-from collections.abc import Iterator
-
-import pytest
-
 from vfiospec import expect
 from vfiospec.abi import vfio
-from vfiospec.device.call import checked
 from vfiospec.device.container import Container
 from vfiospec.device.group import Group
-from vfiospec.device.mdev import Mdev, MdevType
+from vfiospec.device.mdev import Mdev
 from vfiospec.device.port import Port
 from vfiospec.lab.bench import PortSysfs
 from vfiospec.rules import noiommu as rules
 from vfiospec.session.marks import checks
-
-UUID = "5a1f0c4e-7d2b-4c58-9a63-2f0e6b1d8c37"
-
-
-@pytest.fixture
-def mdev(bare: None, port: Port) -> Iterator[Mdev]:
-    """A port of mtty's."""
-    del bare
-    kind = MdevType(port, "mtty", "mtty-1")
-    if not kind.exists:
-        pytest.skip("no mtty: a kernel built with CONFIG_SAMPLE_VFIO_MDEV_MTTY has it")
-    checked(kind.try_create(UUID))
-    made = Mdev(port, UUID)
-    yield made
-    made.try_remove()
 
 
 @checks(rules.MEDIATED)

@@ -19,6 +19,7 @@ from vfiospec.device.pci import SYSFS, PciDevice
 from vfiospec.device.port import Port
 from vfiospec.device.sriov import Pair, first_vf, set_numvfs
 from vfiospec.lab.bench import BenchDevice, PortSysfs
+from vfiospec.lab.bind import driver_of
 from vfiospec.rules import vf_token as rules
 from vfiospec.rules.model import Rule
 from vfiospec.session.marks import checks, devices
@@ -235,7 +236,7 @@ def test_the_vfs_of_another_pf_are_left_alone(
     run: Run, port: Port, sysfs: PortSysfs, spec: BenchDevice
 ) -> None:
     """That of one which vfio-pci does not have, while it has one that could have VFs too."""
-    expect.equal("driver", sysfs.readlink(f"{SYSFS}/{spec.bdf}/driver").split("/")[-1], "vfio-pci")
+    expect.equal("driver", driver_of(sysfs, spec.bdf), "vfio-pci")
     other = next((d for d in run.bench.spares if "sriov" in d.roles), None)
     if other is None:
         pytest.skip("no other device with sriov: judge topology default")

@@ -174,8 +174,8 @@ def prove(  # noqa: PLR0913, PLR0917 -- each is a choice of the user's
         folders = sorted({*folders, *(w.test.partition(".")[0] for w in wrongs if w.test)})
     given = ["--topology", topology, "--deadline", str(deadline)]
     more = _options("--kernel", kernel)
-    parts = [_options("--chapter", *chapters) for chapters in shares(wrongs, jobs)]
     if tree is None:
+        parts = [_options("--chapter", *chapters) for chapters in shares(wrongs, jobs)]
         given += [*_options("--kernel", kernel), "--ports", str(ports.absolute())]
         given += _options("--wrong", *(w.id for w in wrongs) if wrong else ())
     else:

@@ -81,7 +81,7 @@ class ProofPlugin(SuitePlugin):
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Keep a few instances of each test function."""
+        """Keep a few instances of each test function, or what the wrong kernels take."""
         super().pytest_collection_modifyitems(items)
         items[:] = [i for i in items if in_suites(i)]
         if self.request.kernels:
